@@ -20,8 +20,11 @@ FLAVOURS = {  # name: (compiler flags, linker flags)
 }  # fmt: skip
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-sign-compare", "-Wno-missing-field-initializers"]
 
+# -iquote and not -I: our limits.h must never stand in for the system's.
 # module: the folders of ext/ whose C it holds
-MODULES: dict[str, list[str]] = {}
+MODULES: dict[str, list[str]] = {
+    "codec": ["crypto", "wire", "route", "trunk"],
+}
 
 flavour = os.environ.get("FASTRELAY_BUILD", "release")
 if flavour not in FLAVOURS:
@@ -37,18 +40,17 @@ extensions = [
         [f"ext/{name}.pyx", *(path for folder in folders for path in everything
                               if path.startswith(f"ext/{folder}/") and path.endswith(".c"))],
         depends=everything,
-        include_dirs=["ext"],
         libraries=["crypto"],
-        extra_compile_args=["-std=c11", "-D_GNU_SOURCE", *WARNINGS, *compile_flags],
+        extra_compile_args=["-iquote", "ext", "-std=c11", "-D_GNU_SOURCE", *WARNINGS, *compile_flags],
         extra_link_args=link_flags,
     )
     for name, folders in MODULES.items()
 ]  # fmt: skip
 
-setup(
-    ext_modules=cythonize(extensions, build_dir=f"{build_base}/cython", compiler_directives={
-        "language_level": 3, "binding": True, "auto_pickle": False, "autotestdict": False, "cdivision": True,
-        "linetrace": flavour == "coverage",
-    }),
-    options={"build": {"build_base": build_base}},
-)  # fmt: skip
+modules = cythonize(extensions, build_dir=f"{build_base}/cython", compiler_directives={
+    "language_level": 3, "binding": True, "auto_pickle": False, "autotestdict": False, "cdivision": True,
+    "linetrace": flavour == "coverage",
+})  # fmt: skip
+for module in modules:
+    module.include_dirs.clear()  # Cython has added -Iext
+setup(ext_modules=modules, options={"build": {"build_base": build_base}})
