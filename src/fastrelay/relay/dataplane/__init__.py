@@ -1,0 +1,1 @@
+"""The relay's packet decision: its verdicts and limits, its readable twin, and the door to the compiled one."""
