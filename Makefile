@@ -14,6 +14,7 @@ VENV_ASAN := .venv-asan
 BIN := $(VENV)/bin
 SECONDS ?= 60
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 EXT_SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.[ch]')
 C_SOURCES := $(sort $(shell find ext -name '*.c'))
@@ -92,6 +93,15 @@ lint: setup c-lint ## style, types, stubs, C warnings
 format: setup ## let ruff format the Python
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: setup packages-bench ## the packet path beside its floors, then the micro benchmarks
+	$(BIN)/python -m bench.load $(BENCH_ARGS)
+	@if compgen -G 'bench/micro/test_*.py' >/dev/null; then $(BIN)/python -m pytest bench/micro; fi
+
+.PHONY: bench-gate
+bench-gate: setup packages-bench ## instructions per packet, exact; fails above the budget
+	$(BIN)/python -m bench.gate
 
 .PHONY: asan
 asan: $(VENV_ASAN)/.built c-test ## the suite over extensions built with ASan and UBSan
