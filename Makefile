@@ -127,10 +127,11 @@ c-test: $(addprefix build/c/,$(C_TESTS)) ## the C tests under ASan and UBSan
 
 build/c/asan/%.o: %.c $(C_HEADERS) $(wildcard tests/c/*.h) Makefile | packages-build
 	@mkdir -p $(@D)
-	gcc $(CFLAGS_BASE) $(SANITIZE) -c $< -o $@
+	@echo "  gcc   $<"
+	@gcc $(CFLAGS_BASE) $(SANITIZE) -c $< -o $@
 
 build/c/test_%: build/c/asan/tests/c/test_%.o $(C_SOURCES:%.c=build/c/asan/%.o)
-	gcc $(SANITIZE) $^ -lcrypto -o $@
+	@gcc $(SANITIZE) $^ -lcrypto -o $@
 
 .PRECIOUS: build/c/asan/%.o build/c/fuzz/%.o
 
@@ -146,10 +147,11 @@ $(addprefix run-,$(C_FUZZERS)): run-%: build/c/%
 
 build/c/fuzz/%.o: %.c $(C_HEADERS) $(wildcard tests/c/*.h) Makefile | packages-fuzz
 	@mkdir -p $(@D)
-	clang $(CFLAGS_BASE) $(SANITIZE) -fsanitize=fuzzer-no-link -c $< -o $@
+	@echo "  clang $<"
+	@clang $(CFLAGS_BASE) $(SANITIZE) -fsanitize=fuzzer-no-link -c $< -o $@
 
 build/c/fuzz_%: build/c/fuzz/tests/c/fuzz_%.o $(C_SOURCES:%.c=build/c/fuzz/%.o)
-	clang $(SANITIZE) -fsanitize=fuzzer $^ -lcrypto -o $@
+	@clang $(SANITIZE) -fsanitize=fuzzer $^ -lcrypto -o $@
 
 .PHONY: c-lint
 c-lint: | packages-build

@@ -1,8 +1,6 @@
 """Builds the compiled extensions, and nothing else: the metadata is in pyproject.toml.
 
-FASTRELAY_BUILD picks the flavour. Each flavour has a build directory of its own, so that none
-ever finds the objects of another, and generated C stays there. There is no fall-back: what
-does not compile does not install.
+FASTRELAY_BUILD picks the flavour; each has a build directory of its own, where generated C stays too.
 """
 
 import os
@@ -12,45 +10,48 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 FLAVOURS = {  # name: (compiler flags, linker flags)
-    "release": (["-O3", "-DNDEBUG", "-fno-plt", "-flto=auto", "-fvisibility=hidden"], ["-O3", "-flto=auto"]),
-    "debug": (["-Og", "-g3", "-UNDEBUG"], []),
-    "asan": (["-O1", "-g", "-UNDEBUG", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
-              "-fno-omit-frame-pointer"], ["-fsanitize=address,undefined"]),
-    "coverage": (["-O0", "-g", "-UNDEBUG", "--coverage", "-DCYTHON_TRACE_NOGIL=1"], ["--coverage"]),
+    "release": ("-O3 -DNDEBUG -fno-plt -flto=auto -fvisibility=hidden", "-O3 -flto=auto"),
+    "debug": ("-Og -g3 -UNDEBUG", ""),
+    "asan": ("-O1 -g -UNDEBUG -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined",
+             "-fsanitize=address,undefined"),
+    "coverage": ("-O0 -g -UNDEBUG --coverage -DCYTHON_TRACE_NOGIL=1", "--coverage"),
 }  # fmt: skip
-WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-sign-compare", "-Wno-missing-field-initializers"]
+WARNINGS = "-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers"
+DIRECTIVES = {"language_level": 3, "binding": True, "auto_pickle": False, "autotestdict": False, "cdivision": True}
 
-# -iquote and not -I: our limits.h must never stand in for the system's.
-# module: the folders of ext/ whose C it holds
-MODULES: dict[str, list[str]] = {
-    "codec": ["crypto", "wire", "route", "trunk"],
-}
+# ext/NAME.pyx each. Every module is linked from all C parts; what it does not call, the linker leaves out.
+MODULES = ["codec"]
 
 flavour = os.environ.get("FASTRELAY_BUILD", "release")
 if flavour not in FLAVOURS:
     raise SystemExit(f"FASTRELAY_BUILD={flavour}: choose one of {', '.join(FLAVOURS)}")
-compile_flags, link_flags = FLAVOURS[flavour]
-build_base = f"build/{flavour}"
-# Everything under ext/ is a dependency: Cython's out-of-tree output hides the .pyx and .h from the sdist otherwise.
+build = Path("build", flavour)
+compile_flags, link_flags = (flags.split() for flags in FLAVOURS[flavour])
+# All of ext/ is a dependency of each module: with output out of the tree the sdist would lose it otherwise.
 everything = sorted(str(path) for path in Path("ext").rglob("*") if path.suffix in {".pyx", ".pxd", ".h", ".c"})
+
+# Modules find each other's .pxd by their full names, `from fastrelay._ext.NAME cimport ...`, through a link to ext/.
+package = build / "pxd" / "fastrelay" / "_ext"
+package.parent.mkdir(parents=True, exist_ok=True)
+package.unlink(missing_ok=True)
+package.symlink_to(Path("ext").absolute())
 
 extensions = [
     Extension(
         f"fastrelay._ext.{name}",
-        [f"ext/{name}.pyx", *(path for folder in folders for path in everything
-                              if path.startswith(f"ext/{folder}/") and path.endswith(".c"))],
+        [f"ext/{name}.pyx", *(path for path in everything if path.endswith(".c"))],
         depends=everything,
         libraries=["crypto"],
-        extra_compile_args=["-iquote", "ext", "-std=c11", "-D_GNU_SOURCE", *WARNINGS, *compile_flags],
+        # -iquote and not -I: our limits.h must not stand in for the system's.
+        extra_compile_args=["-iquote", "ext", "-std=c11", "-D_GNU_SOURCE", *WARNINGS.split(), *compile_flags],
         extra_link_args=link_flags,
     )
-    for name, folders in MODULES.items()
-]  # fmt: skip
-
-modules = cythonize(extensions, build_dir=f"{build_base}/cython", compiler_directives={
-    "language_level": 3, "binding": True, "auto_pickle": False, "autotestdict": False, "cdivision": True,
-    "linetrace": flavour == "coverage",
-})  # fmt: skip
+    for name in MODULES
+]
+DIRECTIVES["linetrace"] = flavour == "coverage"
+modules = cythonize(
+    extensions, build_dir=f"{build}/cython", include_path=[f"{build}/pxd"], compiler_directives=DIRECTIVES
+)
 for module in modules:
     module.include_dirs.clear()  # Cython has added -Iext
-setup(ext_modules=modules, options={"build": {"build_base": build_base}})
+setup(ext_modules=modules, options={"build": {"build_base": str(build)}})

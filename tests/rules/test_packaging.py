@@ -1,4 +1,4 @@
-"""What a user installs: the sdist holds every source, the wheel built from it installs and imports in a fresh environment."""
+"""What a user gets: the sdist holds every source, and its wheel installs and imports in a fresh environment."""
 
 import os
 import subprocess
