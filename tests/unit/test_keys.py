@@ -275,11 +275,12 @@ def test_rotation_without_delay_overtakes_a_key_that_has_not_begun() -> None:
         assert ring.minting_key(NOW + later).id == 2
 
 
-def test_rotation_at_the_same_second_still_mints_with_the_new_key() -> None:
-    ring = KeyRing((key(14, NOW),)).rotate(now_s=NOW, delay_s=0)
-    assert [one.id for one in ring.keys] == [14, 15]
-    ring = ring.rotate(now_s=NOW, delay_s=0)
-    assert ring.minting_key(NOW).id == 0
+def test_rotation_in_the_second_a_key_began_lets_its_tokens_live() -> None:
+    ring = KeyRing((key(15, NOW),)).rotate(now_s=NOW, delay_s=0)
+    assert [(one.id, one.mint_from_s) for one in ring.keys] == [(0, NOW + 1), (15, NOW)]
+    assert ring.keys[1].is_open(NOW + 86_400)
+    assert ring.minting_key(NOW + 1).id == 0
+    assert ring.rotate(now_s=NOW, delay_s=0).minting_key(NOW + 1).id == 1
 
 
 def test_ids_go_round_and_skip_what_is_taken() -> None:
@@ -311,7 +312,7 @@ def test_a_rotated_ring_always_comes_to_mint_with_its_new_key(
         assert all(one.is_open(now) for one in keys)
         return
     new = next(one for one in ring.keys if one.secret not in {one.secret for one in keys})
-    for later in range(delay_s, delay_s + 20):
+    for later in range(delay_s + 1, delay_s + 20):
         assert ring.minting_key(now + later) == new
 
 

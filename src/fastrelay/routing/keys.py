@@ -163,13 +163,13 @@ class KeyRing:
         if delay_s < 0 or token_lifetime_s <= 0:
             raise ValueError("the delay cannot be negative, and a token lives at least a second")
         kept = [key for key in self.keys if key.is_open(now_s)]
-        mint_from_s = now_s + delay_s
-        new = Key(self._next_id(kept), secrets.token_bytes(SECRET_LENGTH), mint_from_s)
+        # A second later than a key that began in this very second: of equals the higher id would mint.
+        mint_from_s = max(now_s + delay_s, *(key.mint_from_s + 1 for key in kept if key.mint_from_s <= now_s), 0)
         ending = [
-            _ended(key, mint_from_s + token_lifetime_s if key.mint_from_s < mint_from_s else key.mint_from_s)
+            _ended(key, key.mint_from_s if key.mint_from_s >= mint_from_s else mint_from_s + token_lifetime_s)
             for key in kept
         ]
-        return KeyRing((*ending, new))
+        return KeyRing((*ending, Key(self._next_id(kept), secrets.token_bytes(SECRET_LENGTH), mint_from_s)))
 
     def retire(self, key_id: int, *, now_s: int) -> KeyRing:
         """End one key now, because its secret is out: its tokens stop opening, and so do its sessions' new addresses.
