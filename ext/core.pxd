@@ -1,0 +1,444 @@
+# cython: language_level=3
+# What the hot loop's modules know of the C parts: extern declarations, nothing else.
+# The headers hold the meaning; a name missing here is simply not used from Cython.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned int socklen_t
+    struct timespec:
+        int64_t tv_sec
+        int64_t tv_nsec
+    struct msghdr:
+        void *msg_name
+        socklen_t msg_namelen
+        iovec *msg_iov
+        size_t msg_iovlen
+        void *msg_control
+        size_t msg_controllen
+        int msg_flags
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    int AF_INET, AF_INET6
+    int MSG_DONTWAIT, MSG_TRUNC, MSG_CTRUNC
+    int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, timespec *timeout)
+    int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags)
+
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events, revents
+    int POLLOUT
+    int poll(pollfd *waiting, unsigned long count, int timeout_ms)
+
+
+cdef extern from "<time.h>" nogil:
+    int clock_gettime(int clock, timespec *now)
+    int CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME_COARSE
+
+
+cdef extern from "clock.h" nogil:
+    uint64_t fr_monotonic_us()
+
+
+cdef extern from "limits.h" nogil:
+    enum:
+        FR_CLIENT_DATAGRAM_MAX
+        FR_BATCH
+        FR_SEND_BATCH
+        FR_BUNDLE_BYTES
+        FR_BUNDLE_FRAMES
+        FR_TRUNK_BUFFER
+        FR_TRUNK_BATCH
+        FR_LISTENERS
+        FR_LOCALS
+        FR_PEERS
+        FR_ALLOWED
+        FR_KEYS
+        FR_SWEEP_STEP
+    struct fr_limits:
+        uint32_t unconfirmed_after_ms
+        uint32_t idle_after_ms
+        uint32_t sweep_period_ms
+        uint32_t session_flows
+        uint32_t source_admissions_per_s
+        uint32_t source_admissions_burst
+        uint32_t admissions_per_s
+        uint32_t admissions_burst
+        uint32_t recreations_per_s
+        uint32_t recreations_burst
+        uint32_t token_lifetime_s
+        uint32_t clock_skew_s
+        uint32_t hello_every_ms
+        uint32_t peer_forget_ms
+
+
+cdef extern from "verdict.h" nogil:
+    enum:  # fr_verdict
+        FR_UP_STUN, FR_UP_DTLS, FR_UP_SRTP, FR_UP_SRTCP, FR_UP_ADMITTED, FR_UP_REPOINTED
+        FR_EMPTY, FR_OVERSIZE, FR_NOT_WEBRTC, FR_BAD_SOURCE, FR_UNKNOWN_CLIENT
+        FR_STUN_BAD_INTEGRITY
+        FR_TOKEN_MALFORMED, FR_TOKEN_UNKNOWN_KEY, FR_TOKEN_RETIRED_KEY, FR_TOKEN_FORGED, FR_TOKEN_EXPIRED
+        FR_TOKEN_NOT_YET, FR_TOKEN_FOREIGN_CLUSTER, FR_TOKEN_NOT_ALLOWED
+        FR_SOURCE_BUDGET, FR_ADMISSION_BUDGET, FR_SESSION_BUDGET, FR_TABLE_FULL, FR_PEERS_FULL
+        FR_TRUNK_BUNDLE, FR_TRUNK_HELLO, FR_TRUNK_SOURCE, FR_TRUNK_UNKNOWN_KEY, FR_TRUNK_DIRECTION
+        FR_TRUNK_REPLAYED, FR_TRUNK_PEERS_FULL
+        FR_DOWN_FORWARDED, FR_DOWN_CONFIRMED, FR_DOWN_RECREATED, FR_DOWN_CLOSED, FR_DOWN_CLOSE_UNKNOWN
+        FR_DOWN_EMPTY, FR_DOWN_NOT_YOURS, FR_DOWN_AMPLIFIED, FR_DOWN_BAD_ADDRESS, FR_DOWN_RECREATE_BUDGET
+        FR_DOWN_TABLE_FULL
+        FR_VERDICT_COUNT
+
+
+cdef extern from "counters.h" nogil:
+    uint64_t FR_COUNTERS_MAGIC
+    enum:
+        FR_COUNTERS_LAYOUT
+        FR_COUNTER_ROOM
+        FR_HISTOGRAM_BUCKETS
+    enum:  # fr_event
+        FR_EVENT_flows_created, FR_EVENT_flows_confirmed, FR_EVENT_flows_repointed, FR_EVENT_flows_recreated
+        FR_EVENT_flows_closed, FR_EVENT_flows_expired_unconfirmed, FR_EVENT_flows_expired_idle
+        FR_EVENT_flows_evicted, FR_EVENT_turns, FR_EVENT_receives_up, FR_EVENT_receives_down
+        FR_EVENT_bundles_sent, FR_EVENT_sends_up, FR_EVENT_sends_down, FR_EVENT_sends_resumed
+        FR_EVENT_refused_up, FR_EVENT_refused_down, FR_EVENT_no_buffer_up, FR_EVENT_no_buffer_down
+        FR_EVENT_kernel_drops_up, FR_EVENT_kernel_drops_down, FR_EVENT_trunk_errors, FR_EVENT_receive_errors
+        FR_EVENT_trunk_cut, FR_EVENT_hellos_sent, FR_EVENT_offload_failures, FR_EVENT_locals_full
+        FR_EVENT_COUNT
+    struct fr_counters:
+        uint64_t magic, layout, alive_ms, flows, unconfirmed, offload
+        uint64_t *verdict_packets
+        uint64_t *verdict_bytes
+        uint64_t *events
+        uint64_t *hop_up_ns
+        uint64_t *hop_down_ns
+    unsigned fr_histogram_bucket(uint64_t value)
+    void fr_count_hop(uint64_t *histogram, uint64_t received_ns)
+    void fr_count_verdict(fr_counters *counters, int verdict, uint64_t bytes)
+
+
+cdef extern from "wire/address.h" nogil:
+    struct fr_address:
+        uint64_t high
+        uint64_t low
+        uint32_t scope
+        uint16_t port_be
+        uint16_t zero
+    bint fr_address_is_v4(const fr_address *address)
+    bint fr_address_equal(const fr_address *a, const fr_address *b)
+    bint fr_address_from_sockaddr(fr_address *address, const void *socket_address)
+    socklen_t fr_address_to_sockaddr(const fr_address *address, int family, void *socket_address)
+
+
+cdef extern from "wire/demux.h" nogil:
+    enum fr_packet_class:
+        FR_CLASS_STUN, FR_CLASS_DTLS, FR_CLASS_SRTP, FR_CLASS_SRTCP, FR_CLASS_OTHER
+    fr_packet_class fr_classify(const uint8_t *packet, size_t length)
+
+
+cdef extern from "wire/stun.h" nogil:
+    struct fr_stun_check:
+        const char *token
+        size_t token_length
+        size_t integrity_offset
+    int fr_stun_parse_check(const uint8_t *packet, size_t length, fr_stun_check *check)
+    bint fr_stun_integrity_matches(fr_hmac *sha1, const uint8_t *packet, const fr_stun_check *check,
+                                   const uint8_t *password, size_t password_length)
+
+
+cdef extern from "crypto/hmac.h" nogil:
+    struct fr_hmac:
+        pass
+    int fr_hmac_open(fr_hmac *hmac, const char *digest)
+    void fr_hmac_close(fr_hmac *hmac)
+
+
+cdef extern from "crypto/siphash.h" nogil:
+    uint64_t fr_siphash(const uint8_t *key, const uint8_t *head, size_t head_length, const uint8_t *body,
+                        size_t body_length)
+
+
+cdef extern from "route/keyring.h" nogil:
+    struct fr_key:
+        uint8_t *trunk_key
+        uint64_t open_until_s
+        bint present
+    struct fr_keyring:
+        fr_key *keys
+    int fr_keyring_add(fr_keyring *ring, unsigned id, const uint8_t *secret, uint64_t mint_from_s,
+                       uint64_t open_until_s)
+    int fr_keyring_minting_id(const fr_keyring *ring, uint64_t now_s)
+    const fr_key *fr_keyring_find(const fr_keyring *ring, unsigned id)
+    void fr_keyring_wipe(fr_keyring *ring)
+
+
+cdef extern from "route/token.h" nogil:
+    enum:
+        FR_ICE_PASSWORD_LENGTH
+    struct fr_token:
+        uint16_t cluster
+        uint8_t *session_id
+        uint32_t minted_at_s
+        fr_address transceiver
+    struct fr_token_codec:
+        pass
+    int fr_token_codec_open(fr_token_codec *codec)
+    void fr_token_codec_close(fr_token_codec *codec)
+    int fr_token_key_id(const char *text, size_t length)
+    int fr_token_open(fr_token_codec *codec, const fr_key *key, const char *text, size_t length, fr_token *token)
+    int fr_token_ice_password(fr_token_codec *codec, const fr_key *key, const char *text, size_t length,
+                              char *password)
+
+
+cdef extern from "trunk/bundle.h" nogil:
+    enum:
+        FR_TRUNK_HEADER
+        FR_HELLO_BODY
+        FR_FRAME_CLOSE
+    enum fr_trunk_kind:
+        FR_BUNDLE_UP, FR_BUNDLE_DOWN, FR_HELLO_UP, FR_HELLO_DOWN
+    struct fr_trunk_header:
+        uint8_t kind, key_id
+        uint16_t frame_count, via, covered_bytes
+        uint64_t epoch_us, sequence
+    struct fr_frame:
+        fr_address client
+        const uint8_t *payload
+        uint32_t length, flags
+    struct fr_hello:
+        uint64_t sent_at_us, echo_us
+        uint32_t echo_delay_us, flags
+        uint64_t received, lost
+    struct fr_datagram:
+        uint16_t first_iovec, iovec_count, bytes
+    struct fr_burst:
+        uint16_t first_datagram, datagram_count, segment_bytes
+    struct fr_burst_head:
+        const uint8_t *mac_key
+        uint64_t epoch_us
+        uint64_t *sequence
+        uint16_t via
+        uint8_t key_id, kind
+    struct fr_writer:
+        uint16_t iovec_count, datagram_count, burst_count
+        fr_datagram *datagrams
+        fr_burst *bursts
+        iovec *iovecs
+    int fr_trunk_read_header(const uint8_t *datagram, size_t length, fr_trunk_header *header)
+    int fr_trunk_check_mac(const uint8_t *datagram, size_t length, const fr_trunk_header *header, const uint8_t *key)
+    int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const fr_trunk_header *header, fr_frame *frames)
+    int fr_trunk_read_hello(const uint8_t *datagram, const fr_trunk_header *header, fr_hello *hello)
+    void fr_writer_reset(fr_writer *writer)
+    void fr_writer_begin(fr_writer *writer, const fr_burst_head *head)
+    void fr_writer_add(fr_writer *writer, const fr_address *client, const uint8_t *payload, uint32_t length,
+                       uint32_t flags)
+    void fr_writer_end(fr_writer *writer)
+
+
+cdef extern from "flow/hash.h" nogil:
+    struct fr_hash_key:
+        uint64_t *words
+    uint64_t fr_hash_address(const fr_hash_key *key, const fr_address *address)
+
+
+cdef extern from "flow/budget.h" nogil:
+    struct fr_bucket:
+        uint32_t level, at_ms
+    struct fr_source_budget:
+        pass
+    bint fr_bucket_take(fr_bucket *bucket, uint32_t now_ms, uint32_t per_second, uint32_t burst)
+    bint fr_source_take(fr_source_budget *budget, uint64_t hash, uint32_t now_ms, uint32_t per_second, uint32_t burst)
+
+
+cdef extern from "trunk/peer.h" nogil:
+    struct fr_peer:
+        fr_address address
+        uint64_t epoch_us, highest, received, lost, sequence_sent, heard_ms, used_ms
+        uint32_t rtt_us, hello_flags, flows, unreachable
+        uint64_t is_used
+    struct fr_peer_page:
+        uint32_t capacity, used
+        fr_peer *peers
+    int fr_peer_find(const fr_peer_page *page, const fr_hash_key *key, const fr_address *address)
+    int fr_peer_insert(fr_peer_page *page, const fr_hash_key *key, const fr_address *address, uint64_t now_ms,
+                       uint32_t forget_ms)
+    bint fr_peer_accept(fr_peer *peer, uint64_t epoch_us, uint64_t sequence, uint64_t now_ms, uint32_t forget_ms)
+    void fr_peer_heard_hello(fr_peer *peer, const fr_hello *hello, uint64_t now_us)
+    int fr_peer_hello(fr_peer *peer, const fr_burst_head *head, uint32_t flags, uint64_t now_us, uint32_t every_ms,
+                      uint32_t forget_ms, uint8_t *datagram)
+
+
+cdef extern from "flow/table.h" nogil:
+    enum fr_flow_state:
+        FR_FLOW_FREE, FR_FLOW_UNCONFIRMED, FR_FLOW_CONFIRMED
+    struct fr_flow:
+        fr_address client
+        uint64_t session_id
+        uint32_t token_tag, last_seen_ms
+        uint16_t peer
+        uint8_t via, state
+        uint32_t packets_up, packets_down, bytes_up
+    struct fr_flow_page:
+        uint64_t epoch_us
+        uint32_t capacity, used, flows, unconfirmed
+    struct fr_table:
+        fr_flow_page *page
+        fr_peer_page *peers
+        fr_source_budget *sources
+        fr_flow *flows
+        fr_hash_key hash_key
+    struct fr_flow_seed:
+        fr_address client
+        uint64_t session_id
+        uint32_t token_tag, now_ms
+        uint16_t peer
+        uint8_t via, state
+    struct fr_swept:
+        uint32_t unconfirmed, idle
+    size_t fr_table_page_bytes(uint32_t capacity)
+    int fr_table_attach(fr_table *table, void *memory, size_t bytes, uint32_t capacity, const fr_hash_key *hash_key,
+                        uint64_t epoch_us)
+    void fr_table_prefetch(const fr_table *table, uint64_t hash)
+    fr_flow *fr_table_guess(const fr_table *table, uint64_t hash)
+    fr_flow *fr_table_find(const fr_table *table, uint64_t hash, const fr_address *client)
+    uint32_t fr_table_session_flows(const fr_table *table, uint64_t session_id)
+    uint64_t fr_table_source_hash(const fr_table *table, const fr_address *client)
+    fr_flow *fr_table_insert(fr_table *table, uint64_t hash, const fr_flow_seed *seed,
+                             uint64_t *evictions)
+    void fr_table_confirm(fr_table *table, fr_flow *flow)
+    void fr_table_repoint(fr_table *table, fr_flow *flow, uint16_t peer, uint64_t session_id, uint32_t token_tag)
+    void fr_table_remove(fr_table *table, fr_flow *flow)
+    void fr_table_sweep(fr_table *table, uint32_t count, uint32_t now_ms, uint32_t unconfirmed_after_ms,
+                        uint32_t idle_after_ms, fr_swept *swept)
+
+
+cdef extern from "io/local.h" nogil:
+    struct fr_local:
+        fr_address address
+        uint8_t listener, control_bytes
+        uint8_t *control
+    struct fr_listener:
+        int fd, family
+        bint is_wildcard
+        uint8_t first_local
+        uint32_t kernel_drops
+        fr_address bound
+    struct fr_locals:
+        unsigned count
+        fr_local *entries
+    int fr_locals_add(fr_locals *locals, const fr_listener *listeners, unsigned listener, const fr_address *address)
+    int fr_locals_find(const fr_locals *locals, unsigned listener, const fr_address *address)
+    int fr_locals_of_family(const fr_locals *locals, bint is_v4)
+    bint fr_locals_is_own(const fr_locals *locals, const fr_address *source)
+    bint fr_local_destination(msghdr *message, uint16_t port_be, fr_address *destination)
+
+
+cdef extern from "io/batch.h" nogil:
+    enum:
+        FR_RECEIVE_CONTROL
+    union fr_sockaddr:
+        uint8_t *bytes
+    struct fr_up_ring:
+        mmsghdr *messages
+        fr_sockaddr *names
+        bint takes_notes
+    struct fr_down_ring:
+        mmsghdr *messages
+        fr_sockaddr *names
+    struct fr_client_queue:
+        unsigned count
+        mmsghdr *messages
+        iovec *iovecs
+        fr_sockaddr *names
+    struct fr_trunk_queue:
+        unsigned count
+        mmsghdr *messages
+        fr_sockaddr *names
+    struct fr_received_note:
+        uint64_t received_ns
+        uint32_t segment_bytes, kernel_drops
+        bint has_kernel_drops
+    void fr_up_ring_open(fr_up_ring *ring)
+    void fr_up_ring_take_notes(fr_up_ring *ring, bint takes_notes)
+    void fr_down_ring_open(fr_down_ring *ring)
+    void fr_client_queue_open(fr_client_queue *queue)
+    void fr_trunk_queue_open(fr_trunk_queue *queue)
+    void fr_read_note(msghdr *message, fr_received_note *note)
+    void fr_trunk_queue_segment(fr_trunk_queue *queue, unsigned at, uint16_t segment_bytes)
+    int fr_read_socket_error(int fd, fr_sockaddr *destination)
+    int fr_offload_works(int family)
+
+
+cdef extern from "relay.h" nogil:
+    enum:
+        FR_LENGTH_CUT
+        FR_DOWN_FRAMES
+    struct fr_network:
+        uint64_t high, low, high_mask, low_mask
+    struct fr_up_batch:
+        unsigned count
+        const uint8_t **payload
+        uint32_t *length
+        uint8_t *via
+        uint8_t *verdict
+        uint16_t *next
+        fr_address *client
+        uint64_t *hash
+        fr_flow **flow
+        uint16_t *strangers
+        unsigned stranger_count
+    struct fr_group:
+        uint16_t peer, first, last, count
+        uint8_t via
+    struct fr_down_batch:
+        unsigned count
+        fr_frame *frames
+        uint16_t *peer
+        uint16_t *via
+        uint8_t *verdict
+        uint64_t *hash
+        fr_flow **flow
+    struct fr_relay:
+        fr_limits limits
+        fr_keyring keyring
+        fr_network *allowed
+        unsigned allowed_count
+        uint16_t cluster
+        fr_listener *listeners
+        unsigned listener_count
+        int trunk_fd, trunk_family
+        bint is_offloading, is_spinning
+        fr_table table
+        fr_counters *counters
+        fr_token_codec codec
+        fr_hmac sha1
+        uint64_t now_ms, unix_s
+        fr_locals locals
+        fr_bucket admissions, recreations
+        uint64_t epoch_us, hello_check_ms, swept_ms, sweep_debt
+        uint32_t trunk_kernel_drops
+        int last_peer
+        fr_up_batch up
+        fr_group *groups
+        unsigned group_count
+        uint16_t *group_of_peer
+        uint16_t *burst_peer
+        fr_writer writer
+        fr_down_batch down
+        fr_up_ring up_ring
+        fr_down_ring down_ring
+        fr_trunk_queue trunk_queue
+        fr_client_queue *client_queues
+        void (*client_sink)(void *sink_state, fr_relay *relay, unsigned listener) noexcept nogil
+        void (*trunk_sink)(void *sink_state, fr_relay *relay) noexcept nogil
+        void *sink_state
+    bint fr_relay_allows(const fr_relay *relay, const fr_address *address)
+    bint fr_address_is_sendable(const fr_address *address)

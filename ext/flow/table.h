@@ -1,0 +1,153 @@
+/* The flow table: client address to transceiver, in a page that outlives the worker.
+ *
+ * Lives here: the page's layout, and find, insert, evict, remove, sweep and recovery over it.
+ * A flow is one cache line; its slot never changes. The index is an open-addressed array of
+ * 32-bit words (8 bits of hash, 24 bits of slot), so a look-up touches two lines, both of which
+ * a caller can prefetch for a whole batch before it reads any.
+ * Must not live here: why a flow may be made or moved (relay_up, relay_down), clocks, allocation.
+ *
+ * Only the flows themselves are believed after a crash. The index, the lists and the counts are
+ * derived from them, and attaching to a page derives them again.
+ */
+#ifndef FR_FLOW_TABLE_H
+#define FR_FLOW_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "flow/budget.h"
+#include "flow/hash.h"
+#include "limits.h"
+#include "trunk/peer.h"
+#include "wire/address.h"
+
+#define FR_PAGE_MAGIC 0x66726c6179666c77u /* "frlayflw" */
+#define FR_PAGE_LAYOUT 1
+#define FR_FLOWS_MIN 1u
+#define FR_FLOWS_MAX ((1u << 24) - 2) /* 24 bits of an index word, 0 being empty */
+
+enum fr_flow_state { FR_FLOW_FREE, FR_FLOW_UNCONFIRMED, FR_FLOW_CONFIRMED };
+
+struct fr_flow {
+    struct fr_address client;
+    uint64_t session_id;    /* the token's eight bytes as they stand; 0 when made again from the trunk */
+    uint32_t token_tag;     /* keyed hash of the admitting token's text, never 0; 0 when made again from the trunk */
+    uint32_t last_seen_ms;  /* last packet from the client, low bits of the monotonic clock */
+    uint16_t peer;
+    uint8_t via;            /* index of the local address the client reaches */
+    uint8_t state;
+    uint32_t next;          /* slot + 1: list of free or of unconfirmed flows; 0 ends it */
+    uint32_t previous;
+    uint32_t packets_up;
+    uint32_t packets_down;
+    uint32_t bytes_up;      /* saturates */
+};
+
+_Static_assert(sizeof(struct fr_flow) == 64, "one cache line");
+
+/* The page starts with this; the parts follow at the offsets that fr_table_layout computes. */
+struct fr_flow_page {
+    uint64_t magic;
+    uint32_t layout;
+    uint32_t capacity;
+    uint64_t bytes;
+    uint64_t epoch_us; /* the relay's trunk epoch: kept, so that peers see one sender across a restart */
+    struct fr_hash_key hash_key;
+    uint32_t used;             /* slots below this have been in use */
+    uint32_t free_list;        /* slot + 1 */
+    uint32_t oldest_unconfirmed; /* slot + 1 */
+    uint32_t newest_unconfirmed;
+    uint32_t flows;
+    uint32_t unconfirmed;
+    uint32_t sweep_at;         /* slot the sweep looks at next */
+    uint32_t reserved;
+};
+
+/* A worker's view of the page: pointers into it. Borrowed for as long as the page is mapped. */
+struct fr_table {
+    struct fr_flow_page *page;
+    struct fr_peer_page *peers;
+    struct fr_source_budget *sources;
+    struct fr_session_counts sessions;
+    uint32_t *index;
+    struct fr_flow *flows;
+    uint32_t index_mask;
+    struct fr_hash_key hash_key; /* the page's, kept beside the pointers that every look-up reads */
+};
+
+/* Bytes of a page for `capacity` flows; 0 when the capacity is out of range. */
+size_t fr_table_page_bytes(uint32_t capacity);
+/* Takes over the page when it is one of ours for this capacity (and returns 1), else builds it anew (0).
+ * -EINVAL: capacity out of range, page too small or misaligned. A new page takes hash_key and epoch_us. */
+int fr_table_attach(struct fr_table *table, void *memory, size_t bytes, uint32_t capacity,
+                    const struct fr_hash_key *hash_key, uint64_t epoch_us);
+
+static inline uint32_t fr_index_tag(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32) & 0xff000000u;
+}
+
+static inline void fr_table_prefetch(const struct fr_table *table, uint64_t hash)
+{
+    __builtin_prefetch(&table->index[hash & table->index_mask]);
+}
+
+/* The first flow whose tag fits, NULL when the run ends before one: a guess to prefetch, checked by fr_table_find. */
+static inline struct fr_flow *fr_table_guess(const struct fr_table *table, uint64_t hash)
+{
+    uint32_t tag = fr_index_tag(hash), at = (uint32_t)hash & table->index_mask;
+
+    for (unsigned probe = 0; probe < FR_PROBES; probe++) {
+        uint32_t word = table->index[at];
+        if (!word)
+            return NULL;
+        if (((word ^ tag) >> 24) == 0)
+            return &table->flows[(word & 0xffffff) - 1];
+        at = (at + 1) & table->index_mask;
+    }
+    return NULL;
+}
+
+struct fr_flow *fr_table_find(const struct fr_table *table, uint64_t hash, const struct fr_address *client);
+
+static inline uint32_t fr_table_slot(const struct fr_table *table, const struct fr_flow *flow)
+{
+    return (uint32_t)(flow - table->flows);
+}
+
+/* How many flows the session has, by the sketch: never too few. */
+uint32_t fr_table_session_flows(const struct fr_table *table, uint64_t session_id);
+/* The key of a source's budget: an IPv4 address, an IPv6 /64. */
+uint64_t fr_table_source_hash(const struct fr_table *table, const struct fr_address *client);
+
+/* What a new flow is. */
+struct fr_flow_seed {
+    struct fr_address client;
+    uint64_t session_id;
+    uint32_t token_tag;
+    uint32_t now_ms;
+    uint16_t peer;
+    uint8_t via;
+    uint8_t state;
+};
+
+/* The client must not be in the table. At capacity the oldest unconfirmed flow gives way, counted in *evictions.
+ * NULL: full of confirmed flows, or the run for this hash is too long. */
+struct fr_flow *fr_table_insert(struct fr_table *table, uint64_t hash, const struct fr_flow_seed *seed,
+                                uint64_t *evictions);
+void fr_table_confirm(struct fr_table *table, struct fr_flow *flow);
+void fr_table_repoint(struct fr_table *table, struct fr_flow *flow, uint16_t peer, uint64_t session_id,
+                      uint32_t token_tag);
+void fr_table_remove(struct fr_table *table, struct fr_flow *flow);
+
+struct fr_swept {
+    uint32_t unconfirmed;
+    uint32_t idle;
+};
+
+/* Looks at the next `count` slots, wrapping, and removes what is too old. */
+void fr_table_sweep(struct fr_table *table, uint32_t count, uint32_t now_ms, uint32_t unconfirmed_after_ms,
+                    uint32_t idle_after_ms, struct fr_swept *swept);
+
+#endif

@@ -1,0 +1,53 @@
+/* The local addresses clients reach, and how to answer from the same one.
+ *
+ * Lives here: reading the destination of a received datagram from its control message, and the
+ * prepared control message that makes a reply leave from there (IP_PKTINFO, IPV6_PKTINFO).
+ * A socket bound to one address needs neither. Must not live here: sockets, flows.
+ */
+#ifndef FR_IO_LOCAL_H
+#define FR_IO_LOCAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "limits.h"
+#include "wire/address.h"
+
+#define FR_LOCAL_CONTROL 64 /* CMSG_SPACE of the larger of the two */
+
+/* One local address; its place in the list is the trunk's `via`. */
+struct fr_local {
+    struct fr_address address;
+    uint8_t listener;
+    uint8_t control_bytes; /* 0: the socket is bound to the address and needs no word */
+    uint8_t control[FR_LOCAL_CONTROL] __attribute__((aligned(8)));
+};
+
+struct fr_listener {
+    int fd;
+    int family;
+    bool is_wildcard;
+    uint8_t first_local;      /* for datagrams whose local address found no room */
+    uint32_t kernel_drops;    /* last SO_RXQ_OVFL reading */
+    struct fr_address bound;  /* port matters: every local of a wildcard socket shares it */
+};
+
+struct fr_locals {
+    unsigned count;
+    struct fr_local entries[FR_LOCALS];
+};
+
+/* The index, or -ENOSPC. `control` is prepared when the listener is a wildcard one. */
+int fr_locals_add(struct fr_locals *locals, const struct fr_listener *listeners, unsigned listener,
+                  const struct fr_address *address);
+/* -ENOENT when this listener has no such address. */
+int fr_locals_find(const struct fr_locals *locals, unsigned listener, const struct fr_address *address);
+/* The first local of the family, -ENOENT when none. */
+int fr_locals_of_family(const struct fr_locals *locals, bool is_v4);
+/* Whether a datagram from `source` would come from the relay itself. */
+bool fr_locals_is_own(const struct fr_locals *locals, const struct fr_address *source);
+/* Where the datagram was sent to, from its control messages: false when they do not say. Port is port_be. */
+bool fr_local_destination(struct msghdr *message, uint16_t port_be, struct fr_address *destination);
+
+#endif

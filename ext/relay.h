@@ -1,0 +1,149 @@
+/* Everything one relay worker works with, in one block allocated at start.
+ *
+ * Lives here: the layout that the hot loop's modules (relay_up, relay_down, relay_send, relay_loop)
+ * share. Code that works on it is theirs; the parts inside are described in their own headers.
+ */
+#ifndef FR_RELAY_H
+#define FR_RELAY_H
+
+#include "counters.h"
+#include "flow/table.h"
+#include "io/batch.h"
+#include "io/local.h"
+#include "limits.h"
+#include "route/token.h"
+#include "trunk/bundle.h"
+#include "wire/demux.h"
+
+/* A verdict of a forwarded client datagram is its class: the loop never translates one into the other. */
+_Static_assert(FR_CLASS_STUN == (int)FR_UP_STUN && FR_CLASS_DTLS == (int)FR_UP_DTLS
+                   && FR_CLASS_SRTP == (int)FR_UP_SRTP && FR_CLASS_SRTCP == (int)FR_UP_SRTCP,
+               "classes and the first verdicts agree");
+
+/* A length above FR_CLIENT_DATAGRAM_MAX, for datagrams the kernel had to cut. */
+#define FR_LENGTH_CUT (FR_CLIENT_DATAGRAM_MAX + 1)
+
+struct fr_network {
+    uint64_t high, low, high_mask, low_mask; /* of the v4-mapped form, in memory order */
+};
+
+static inline bool fr_network_holds(const struct fr_network *network, const struct fr_address *address)
+{
+    return ((address->high ^ network->high) & network->high_mask) == 0
+           && ((address->low ^ network->low) & network->low_mask) == 0;
+}
+
+/* One receive batch of client datagrams, column by column. */
+struct fr_up_batch {
+    unsigned count;
+    const uint8_t *payload[FR_BATCH]; /* borrowed until the batch has been sent */
+    uint32_t length[FR_BATCH];
+    uint8_t via[FR_BATCH];
+    uint8_t verdict[FR_BATCH];
+    uint16_t next[FR_BATCH];          /* the group's next datagram */
+    struct fr_address client[FR_BATCH];
+    uint64_t hash[FR_BATCH];
+    struct fr_flow *flow[FR_BATCH];
+    uint16_t strangers[FR_BATCH];     /* no flow, or a check with a token the flow does not know */
+    unsigned stranger_count;
+};
+
+/* Datagrams of a batch that go to one transceiver and came in by one local address. */
+struct fr_group {
+    uint16_t peer;
+    uint16_t first;
+    uint16_t last;
+    uint16_t count;
+    uint8_t via;
+};
+
+/* Frames that wait for their look-up, over several trunk datagrams so that prefetching has something to run ahead of. */
+#define FR_DOWN_FRAMES (FR_SEND_BATCH + FR_BUNDLE_FRAMES)
+
+struct fr_down_batch {
+    unsigned count;
+    struct fr_frame frames[FR_DOWN_FRAMES]; /* payloads borrowed until the batch has been sent */
+    uint16_t peer[FR_DOWN_FRAMES];
+    uint16_t via[FR_DOWN_FRAMES];
+    uint8_t verdict[FR_DOWN_FRAMES];
+    uint64_t hash[FR_DOWN_FRAMES];
+    struct fr_flow *flow[FR_DOWN_FRAMES];
+};
+
+struct fr_relay {
+    /* set at start and at reload */
+    struct fr_limits limits;
+    struct fr_keyring keyring;
+    struct fr_network allowed[FR_ALLOWED];
+    unsigned allowed_count;
+    uint16_t cluster;
+    struct fr_listener listeners[FR_LISTENERS];
+    unsigned listener_count;
+    int trunk_fd;
+    int trunk_family;
+    bool is_offloading; /* UDP_SEGMENT works; once false, false for good */
+    bool is_spinning;   /* never sleep between turns */
+
+    /* shared memory */
+    struct fr_table table;
+    struct fr_counters *counters;
+
+    /* libcrypto's contexts */
+    struct fr_token_codec codec;
+    struct fr_hmac sha1;
+
+    /* this turn's time */
+    uint64_t now_ms;
+    uint64_t unix_s;
+
+    /* the worker's own state */
+    struct fr_locals locals;
+    struct fr_bucket admissions;
+    struct fr_bucket recreations;
+    uint64_t epoch_us;
+    uint64_t hello_check_ms;
+    uint64_t swept_ms;
+    uint64_t sweep_debt; /* slot-milliseconds not yet swept */
+    uint32_t trunk_kernel_drops;
+    int last_peer;       /* the sender of the previous trunk datagram, a guess */
+
+    /* scratch of one turn */
+    struct fr_up_batch up;
+    struct fr_group groups[FR_BATCH];
+    unsigned group_count;
+    uint16_t group_of_peer[FR_PEERS]; /* a guess, checked against groups[] */
+    uint16_t burst_peer[FR_BATCH];
+    struct fr_writer writer;
+    struct fr_down_batch down;
+    struct fr_up_ring up_ring;
+    struct fr_down_ring down_ring;
+    struct fr_trunk_queue trunk_queue;
+    struct fr_client_queue client_queues[FR_LISTENERS];
+    /* Tests run the decisions without sockets: what would be sent stays in the queues and this takes it. */
+    void (*client_sink)(void *sink_state, struct fr_relay *relay, unsigned listener);
+    void (*trunk_sink)(void *sink_state, struct fr_relay *relay);
+    void *sink_state;
+};
+
+static inline bool fr_relay_allows(const struct fr_relay *relay, const struct fr_address *address)
+{
+    for (unsigned i = 0; i < relay->allowed_count; i++)
+        if (fr_network_holds(&relay->allowed[i], address))
+            return true;
+    return false;
+}
+
+/* Whether a datagram can be sent to this address at all: not unspecified, multicast, broadcast or port 0. */
+static inline bool fr_address_is_sendable(const struct fr_address *address)
+{
+    if (!address->port_be)
+        return false;
+    if (fr_address_is_v4(address)) {
+        uint32_t host = ntohl(fr_address_v4_be(address));
+        return host != 0 && host < 0xe0000000u; /* 224.0.0.0/4 and up: multicast, reserved, broadcast */
+    }
+    const uint8_t *first = (const uint8_t *)&address->high;
+    return (address->high | address->low) != 0 && first[0] != 0xff;
+}
+
+#endif

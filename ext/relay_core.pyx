@@ -1,0 +1,376 @@
+# cython: language_level=3
+"""One worker's state and decisions, without sockets.
+
+Lives here: taking configuration and pages from Python into struct fr_relay, and the face through which tests, tools
+and the loop's owner see decisions, flows and counters. Must not live here: sockets and the loop (relay_loop).
+"""
+
+import mmap
+import os
+import socket
+import time
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.errno cimport EEXIST
+from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset, strerror
+
+from core cimport *
+from fastrelay._ext.relay_down cimport down_datagram, down_flush
+from fastrelay._ext.relay_send cimport send_hellos
+from fastrelay._ext.relay_up cimport up_handle
+
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+
+cdef extern from "verdict.h":
+    """
+    #define FR_NAME(name, text) #name,
+    static const char *const fr_verdict_names[] = {FR_VERDICTS(FR_NAME)};
+    """
+    const char **fr_verdict_names
+
+
+cdef extern from "counters.h":
+    """
+    static const char *const fr_event_names[] = {FR_EVENTS(FR_NAME)};
+    """
+    const char **fr_event_names
+
+
+EVENT_NAMES = tuple((<bytes>fr_event_names[i]).decode() for i in range(<int>FR_EVENT_COUNT))
+VERDICT_NAMES = tuple((<bytes>fr_verdict_names[i]).decode() for i in range(<int>FR_VERDICT_COUNT))
+
+LIMIT_NAMES = ("unconfirmed_after_ms", "idle_after_ms", "sweep_period_ms", "session_flows", "source_admissions_per_s",
+               "source_admissions_burst", "admissions_per_s", "admissions_burst", "recreations_per_s",
+               "recreations_burst", "token_lifetime_s", "clock_skew_s", "hello_every_ms", "peer_forget_ms")
+
+
+def flow_page_bytes(capacity: int) -> int:
+    """Bytes of shared memory a flow table of this capacity takes."""
+    size = fr_table_page_bytes(capacity)
+    if size == 0:
+        raise ValueError(f"flow capacity {capacity} is out of range")
+    return size
+
+
+def counter_page_bytes() -> int:
+    """Bytes of shared memory the counters of one worker take."""
+    return sizeof(fr_counters)
+
+
+# --- addresses -------------------------------------------------------------------
+
+cdef int parse_address(fr_address *address, str ip, int port, uint32_t scope) except -1:
+    cdef bytes packed
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port {port} is out of range")
+    memset(address, 0, sizeof(fr_address))
+    if ":" in ip:
+        packed = socket.inet_pton(socket.AF_INET6, ip)
+    else:
+        packed = b"\0" * 10 + b"\xff\xff" + socket.inet_pton(socket.AF_INET, ip)
+    memcpy(&address.high, <const char *>packed, 8)
+    memcpy(&address.low, <const char *>packed + 8, 8)
+    address.scope = scope
+    address.port_be = socket.htons(port)
+    return 0
+
+
+cdef tuple show_address(const fr_address *address):
+    """(ip, port, scope)"""
+    cdef bytes packed = (<const char *>&address.high)[:8] + (<const char *>&address.low)[:8]
+    if fr_address_is_v4(address):
+        return socket.inet_ntop(socket.AF_INET, packed[12:]), socket.ntohs(address.port_be), 0
+    return socket.inet_ntop(socket.AF_INET6, packed), socket.ntohs(address.port_be), address.scope
+
+
+# --- sinks -----------------------------------------------------------------------
+
+cdef void collect_trunk(void *state, fr_relay *relay) noexcept with gil:
+    """In place of sending: the queued messages, cut as the kernel would cut them."""
+    cdef fr_trunk_queue *queue = &relay.trunk_queue
+    cdef msghdr *message
+    cdef fr_address destination
+    cdef unsigned at
+    cdef size_t i
+    for at in range(queue.count):
+        message = &queue.messages[at].msg_hdr
+        fr_address_from_sockaddr(&destination, &queue.names[at])
+        whole = b"".join([(<const char *>message.msg_iov[i].iov_base)[:message.msg_iov[i].iov_len]
+                          for i in range(message.msg_iovlen)])
+        step = relay.writer.bursts[at].segment_bytes if message.msg_controllen else len(whole)
+        for start in range(0, len(whole), step):
+            (<RelayCore>state).sent.append((show_address(&destination)[:2], whole[start:start + step]))
+
+
+cdef void collect_clients(void *state, fr_relay *relay, unsigned listener) noexcept with gil:
+    """In place of sending: without sockets every local address has a queue of its own, so its number is the via."""
+    cdef fr_client_queue *queue = &relay.client_queues[listener]
+    cdef fr_address client
+    cdef unsigned at
+    for at in range(queue.count):
+        fr_address_from_sockaddr(&client, &queue.names[at])
+        payload = (<const char *>queue.iovecs[at].iov_base)[:queue.iovecs[at].iov_len]
+        (<RelayCore>state).sent.append((show_address(&client), listener, payload))
+
+
+cdef void sweep_slots(fr_relay *relay, uint32_t count) noexcept nogil:
+    """Looks at the next slots of the table and lets go of what has been silent for too long."""
+    cdef fr_swept swept
+    swept.unconfirmed = swept.idle = 0
+    fr_table_sweep(&relay.table, count, <uint32_t>relay.now_ms, relay.limits.unconfirmed_after_ms,
+                   relay.limits.idle_after_ms, &swept)
+    relay.counters.events[FR_EVENT_flows_expired_unconfirmed] += swept.unconfirmed
+    relay.counters.events[FR_EVENT_flows_expired_idle] += swept.idle
+
+
+# --- the core --------------------------------------------------------------------
+
+cdef class RelayCore:
+    """A relay worker's decisions over its flow table: no sockets, and time is an argument.
+
+    `keys` are (id, secret, mint_from_s, open_until_s or None); `allowed` ipaddress networks; `locals_` the (ip, port)
+    pairs clients reach, whose index is the trunk's `via`; `limits` a Limits. Pages are writable buffers of
+    flow_page_bytes and counter_page_bytes, made here when absent; a page of ours is taken over with its flows.
+    """
+
+    def __cinit__(self, keys, allowed, int cluster, locals_, limits, uint64_t epoch_us, *, flow_page=None,
+                  counter_page=None):
+        cdef int failed
+        self.sent = []
+        self.limits = limits
+        self.relay = <fr_relay *>aligned_alloc(64, (sizeof(fr_relay) + 63) // 64 * 64)
+        if self.relay == NULL:
+            raise MemoryError()
+        memset(self.relay, 0, sizeof(fr_relay))
+        self.relay.trunk_fd = -1
+        self.relay.trunk_family = AF_INET6
+        self.relay.is_offloading = True
+        self.relay.sink_state = <void *>self
+        self.relay.trunk_sink = collect_trunk
+        self.relay.client_sink = collect_clients
+        failed = fr_token_codec_open(&self.relay.codec) or fr_hmac_open(&self.relay.sha1, b"SHA1")
+        if failed:
+            raise OSError(-failed, f"libcrypto: {strerror(-failed).decode()}")
+        if not 0 <= cluster <= 0xffff:
+            raise ValueError(f"cluster {cluster} is out of range 0-65535")
+        self.relay.cluster = cluster
+        self.set_keys(keys)
+        self.set_allowed(allowed)
+        self.set_limits(limits)
+        self.attach(flow_page, counter_page, epoch_us)
+        fr_up_ring_open(&self.relay.up_ring)
+        fr_down_ring_open(&self.relay.down_ring)
+        fr_trunk_queue_open(&self.relay.trunk_queue)
+        self.open_locals(locals_)
+
+    def __dealloc__(self):
+        if self.relay != NULL:
+            fr_token_codec_close(&self.relay.codec)
+            fr_hmac_close(&self.relay.sha1)
+            fr_keyring_wipe(&self.relay.keyring)
+            free(self.relay)
+
+    # --- configuration
+
+    cpdef void set_keys(self, object keys) except *:
+        """Replaces the key ring: at start, and when an operator has rotated it."""
+        cdef fr_keyring ring
+        cdef int failed
+        memset(&ring, 0, sizeof(fr_keyring))
+        for key_id, secret, mint_from_s, open_until_s in keys:
+            if len(secret) != 32:
+                raise ValueError(f"key {key_id}: the secret has {len(secret)} bytes, not 32")
+            failed = fr_keyring_add(&ring, key_id, <const uint8_t *><const char *>(<bytes>secret), mint_from_s,
+                                    UINT64_MAX if open_until_s is None else open_until_s)
+            if failed:
+                fr_keyring_wipe(&ring)
+                reason = "is there twice" if failed == -EEXIST else strerror(-failed).decode()
+                raise ValueError(f"key {key_id}: {reason}")
+        self.relay.keyring = ring
+        fr_keyring_wipe(&ring)
+
+    cpdef void set_allowed(self, object networks) except *:
+        """Replaces the networks that transceivers may live in."""
+        cdef fr_network network
+        cdef bytes prefix, mask
+        if len(networks) > FR_ALLOWED:
+            raise ValueError(f"{len(networks)} allowed networks, at most {FR_ALLOWED}")
+        for at, allowed in enumerate(networks):
+            prefix, mask = allowed.network_address.packed, allowed.netmask.packed
+            if allowed.version == 4:
+                prefix, mask = b"\0" * 10 + b"\xff\xff" + prefix, b"\xff" * 12 + mask
+            memcpy(&network.high, <const char *>prefix, 8)
+            memcpy(&network.low, <const char *>prefix + 8, 8)
+            memcpy(&network.high_mask, <const char *>mask, 8)
+            memcpy(&network.low_mask, <const char *>mask + 8, 8)
+            self.relay.allowed[at] = network
+        self.relay.allowed_count = len(networks)
+
+    def set_limits(self, limits):
+        """Replaces the limits; the capacity of the tables stays what it was."""
+        cdef uint32_t *fields = <uint32_t *>&self.relay.limits
+        assert sizeof(fr_limits) == 4 * len(LIMIT_NAMES)
+        for at, name in enumerate(LIMIT_NAMES):
+            value = getattr(limits, name)
+            if not 0 < value < 2**32:
+                raise ValueError(f"limit {name} is {value}, must be 1 to 4294967295")
+            fields[at] = value
+        self.limits = limits
+
+    cdef void attach(self, flow_page, counter_page, uint64_t epoch_us) except *:
+        cdef fr_hash_key hash_key
+        cdef bytes random = os.urandom(sizeof(fr_hash_key))
+        cdef size_t flow_bytes = flow_page_bytes(self.limits.flows)
+        cdef int attached
+        if not 1 <= self.limits.peers <= FR_PEERS:
+            raise ValueError(f"limit peers is {self.limits.peers}, must be 1 to {FR_PEERS}")
+        self.flow_page = mmap.mmap(-1, flow_bytes) if flow_page is None else flow_page
+        self.counter_page = mmap.mmap(-1, sizeof(fr_counters)) if counter_page is None else counter_page
+        memcpy(&hash_key, <const char *>random, sizeof(fr_hash_key))
+        attached = fr_table_attach(&self.relay.table, page_memory(self.flow_page, flow_bytes), flow_bytes,
+                                   self.limits.flows, &hash_key, epoch_us)
+        if attached < 0:
+            raise OSError(-attached, "the flow page is too small for limit flows, or misaligned")
+        if not attached:
+            self.relay.table.peers.capacity = self.limits.peers
+        self.relay.epoch_us = self.relay.table.page.epoch_us
+        self.relay.counters = <fr_counters *>page_memory(self.counter_page, sizeof(fr_counters))
+        if self.relay.counters.magic != FR_COUNTERS_MAGIC or self.relay.counters.layout != FR_COUNTERS_LAYOUT:
+            memset(self.relay.counters, 0, sizeof(fr_counters))
+            self.relay.counters.magic = FR_COUNTERS_MAGIC
+            self.relay.counters.layout = FR_COUNTERS_LAYOUT
+
+    cdef void open_locals(self, locals_) except *:
+        """Without sockets: one queue for each local address."""
+        cdef fr_address address
+        if len(locals_) > FR_LISTENERS:
+            raise ValueError(f"{len(locals_)} local addresses, at most {FR_LISTENERS}")
+        for at, (ip, port) in enumerate(locals_):
+            parse_address(&address, ip, port, 0)
+            self.relay.listeners[at].fd = -1
+            self.relay.listeners[at].family = AF_INET6
+            self.relay.listeners[at].bound = address
+            self.relay.listeners[at].first_local = at
+            fr_locals_add(&self.relay.locals, self.relay.listeners, at, &address)
+            fr_client_queue_open(&self.relay.client_queues[at])
+        self.relay.listener_count = len(locals_)
+
+    # --- decisions
+
+    def handle_up(self, packets, uint64_t now_ms, uint64_t unix_s):
+        """One receive batch of (payload, (ip, port, scope), via): verdicts, and (transceiver, trunk datagram) pairs."""
+        cdef fr_up_batch *batch = &self.relay.up
+        cdef bytes payload
+        if len(packets) > FR_BATCH:
+            raise ValueError(f"{len(packets)} datagrams in one batch, at most {FR_BATCH}")
+        held = []  # the batch borrows the payloads
+        for at, (payload, (ip, port, scope), via) in enumerate(packets):
+            held.append(payload)
+            if not 0 <= via < self.relay.locals.count:
+                raise ValueError(f"via {via} is not the index of a local address")
+            parse_address(&batch.client[at], ip, port, scope)
+            batch.payload[at] = <const uint8_t *><const char *>payload
+            batch.length[at] = min(len(payload), FR_LENGTH_CUT)
+            batch.via[at] = via
+        batch.count = len(packets)
+        self.relay.now_ms, self.relay.unix_s = now_ms, unix_s
+        self.sent = []
+        up_handle(self.relay)
+        return [batch.verdict[at] for at in range(len(packets))], self.sent
+
+    def handle_down(self, datagrams, uint64_t now_ms, uint64_t unix_s):
+        """(source, datagram) pairs: a verdict of each, of each frame, and (client, via, payload) by local address."""
+        cdef fr_address source
+        cdef bytes datagram
+        self.relay.now_ms, self.relay.unix_s = now_ms, unix_s
+        self.sent = []
+        verdicts, frame_verdicts = [], []
+        for (ip, port), datagram in datagrams:
+            parse_address(&source, ip, port, 0)
+            verdicts.append(down_datagram(self.relay, &source, <const uint8_t *><const char *>datagram, len(datagram)))
+            frames = self.relay.down.count
+            down_flush(self.relay)
+            frame_verdicts += [self.relay.down.verdict[at] for at in range(frames)]
+        return verdicts, frame_verdicts, self.sent
+
+    def sweep(self, uint64_t now_ms):
+        """Looks at every flow once."""
+        self.relay.now_ms = now_ms
+        sweep_slots(self.relay, self.relay.table.page.used)
+
+    def hello(self, uint64_t now_us, uint64_t unix_s):
+        """The HELLOs that are due, as (transceiver, datagram) pairs."""
+        self.relay.unix_s = unix_s
+        self.sent = []
+        send_hellos(self.relay, now_us)
+        return self.sent
+
+    def insert_flow(self, client, transceiver, int via=0, uint64_t now_ms=0):
+        """Makes a confirmed flow as a trunk frame would, budgets aside: for benchmarks and tools that fill tables."""
+        cdef fr_flow_seed seed
+        cdef fr_address peer_address
+        cdef int peer
+        memset(&seed, 0, sizeof(fr_flow_seed))
+        parse_address(&seed.client, client[0], client[1], client[2] if len(client) > 2 else 0)
+        parse_address(&peer_address, transceiver[0], transceiver[1], 0)
+        now_ms = now_ms or time.monotonic_ns() // 1_000_000
+        peer = fr_peer_insert(self.relay.table.peers, &self.relay.table.hash_key, &peer_address, now_ms,
+                              self.relay.limits.peer_forget_ms)
+        if peer < 0:
+            raise OSError(-peer, "no room for another transceiver")
+        seed.peer, seed.via, seed.state, seed.now_ms = peer, via, FR_FLOW_CONFIRMED, <uint32_t>now_ms
+        hash_ = fr_hash_address(&self.relay.table.hash_key, &seed.client)
+        if (fr_table_find(&self.relay.table, hash_, &seed.client) == NULL
+                and fr_table_insert(&self.relay.table, hash_, &seed,
+                                    &self.relay.counters.events[FR_EVENT_flows_evicted]) == NULL):
+            raise MemoryError("the flow table is full")
+
+    # --- what an operator sees
+
+    def flows(self):
+        """Every flow: client, via, transceiver, session id, confirmed, last seen, packets up and down, bytes up."""
+        cdef fr_flow *flow
+        records = []
+        for slot in range(self.relay.table.page.used):
+            flow = &self.relay.table.flows[slot]
+            if flow.state != FR_FLOW_FREE:
+                records.append((show_address(&flow.client), flow.via,
+                                show_address(&self.relay.table.peers.peers[flow.peer].address)[:2],
+                                (<const char *>&flow.session_id)[:8], flow.state == FR_FLOW_CONFIRMED,
+                                flow.last_seen_ms, flow.packets_up, flow.packets_down, flow.bytes_up))
+        return sorted(records)
+
+    def peers(self):
+        """Every transceiver: address, flows, datagrams received and lost, round trip in us, last heard, ICMP errors."""
+        cdef fr_peer *peer
+        records = []
+        for slot in range(self.relay.table.peers.used):
+            peer = &self.relay.table.peers.peers[slot]
+            if peer.is_used:
+                records.append((show_address(&peer.address)[:2], peer.flows, peer.received, peer.lost, peer.rtt_us,
+                                peer.heard_ms, peer.unreachable))
+        return sorted(records)
+
+    def counters(self):
+        """(packets by verdict, bytes by verdict, events), by name."""
+        cdef fr_counters *counters = self.relay.counters
+        return ({name: counters.verdict_packets[at] for at, name in enumerate(VERDICT_NAMES)},
+                {name: counters.verdict_bytes[at] for at, name in enumerate(VERDICT_NAMES)},
+                {name: counters.events[at] for at, name in enumerate(EVENT_NAMES)})
+
+
+cdef void *page_memory(page, size_t needed) except NULL:
+    """The address of a writable buffer, which the caller keeps alive by keeping `page`."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(page, &view, PyBUF_WRITABLE)
+    cdef void *memory = view.buf
+    cdef size_t length = view.len
+    PyBuffer_Release(&view)
+    if length < needed:
+        raise ValueError(f"the page has {length} bytes and needs {needed}")
+    return memory

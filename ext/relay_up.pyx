@@ -1,0 +1,304 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The way up: a batch of client datagrams becomes bundles to transceivers.
+
+Lives here: receiving a batch, deciding each datagram's verdict, and admitting new clients. The readable twin of
+these decisions is fastrelay/relay/dataplane/twin.py. Must not live here: sending (relay_send), the loop (relay_loop).
+
+The batch is worked through three times, so that each memory access of a pass was prefetched by the one before:
+shape and hash, index, flow. Whatever needs cryptography waits until the live calls have been sent.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from core cimport *
+from fastrelay._ext.relay_send cimport send_groups
+
+
+cdef extern from *:
+    void prefetch_for_write "__builtin_prefetch"(const void *address, int for_write) nogil
+
+
+# --- receive -------------------------------------------------------------------
+
+cdef unsigned up_receive(fr_relay *relay, unsigned at) noexcept nogil:
+    """Fills relay.up from one listener without waiting; returns how many datagrams came."""
+    cdef fr_listener *listener = &relay.listeners[at]
+    cdef fr_up_ring *ring = &relay.up_ring
+    cdef fr_up_batch *batch = &relay.up
+    cdef mmsghdr *message
+    cdef int i, received
+    if ring.takes_notes != listener.is_wildcard:
+        fr_up_ring_take_notes(ring, listener.is_wildcard)
+    # slot 0 always has room for control messages: it is the sample for hop latency and for the kernel's drop count
+    ring.messages[0].msg_hdr.msg_controllen = FR_RECEIVE_CONTROL
+    received = recvmmsg(listener.fd, ring.messages, FR_BATCH, MSG_DONTWAIT, NULL)
+    if received <= 0:
+        if received < 0 and errno != EAGAIN and errno != EINTR:
+            relay.counters.events[FR_EVENT_receive_errors] += 1
+        batch.count = 0
+        return 0
+    for i in range(received):
+        message = &ring.messages[i]
+        fr_address_from_sockaddr(&batch.client[i], &ring.names[i])
+        message.msg_hdr.msg_namelen = sizeof(fr_sockaddr)
+        batch.payload[i] = <const uint8_t *>message.msg_hdr.msg_iov.iov_base
+        batch.length[i] = FR_LENGTH_CUT if message.msg_hdr.msg_flags & MSG_TRUNC else message.msg_len
+        batch.via[i] = learn_local(relay, at, &message.msg_hdr) if listener.is_wildcard else listener.first_local
+    if listener.is_wildcard:
+        for i in range(1, received):  # the kernel has written what it used
+            ring.messages[i].msg_hdr.msg_controllen = FR_RECEIVE_CONTROL
+    batch.count = received
+    relay.counters.events[FR_EVENT_receives_up] += 1
+    return received
+
+
+cdef uint8_t learn_local(fr_relay *relay, unsigned at, msghdr *message) noexcept nogil:
+    """The local address a datagram was sent to, learned when it is new: addresses may be added while we run."""
+    cdef fr_listener *listener = &relay.listeners[at]
+    cdef fr_address destination
+    cdef int local
+    if not fr_local_destination(message, listener.bound.port_be, &destination):
+        return listener.first_local
+    local = fr_locals_find(&relay.locals, at, &destination)
+    if local < 0:
+        local = fr_locals_add(&relay.locals, relay.listeners, at, &destination)
+    if local < 0:
+        relay.counters.events[FR_EVENT_locals_full] += 1
+        return listener.first_local
+    return <uint8_t>local
+
+
+# --- decide --------------------------------------------------------------------
+
+cdef void up_handle(fr_relay *relay) noexcept nogil:
+    """Takes the batch in relay.up to its verdicts, and what is forwarded to the trunk."""
+    judge_shapes(relay)
+    guess_flows(relay)
+    relay.group_count = 0
+    relay.up.stranger_count = 0
+    forward_known(relay)
+    # order matters: live calls leave before any cryptography is done for strangers
+    send_groups(relay)
+    if relay.up.stranger_count:
+        relay.group_count = 0
+        admit_strangers(relay)
+        send_groups(relay)
+
+
+cdef void judge_shapes(fr_relay *relay) noexcept nogil:
+    cdef fr_up_batch *batch = &relay.up
+    cdef unsigned i
+    cdef uint32_t length
+    cdef int verdict
+    for i in range(batch.count):
+        length = batch.length[i]
+        if length == 0:
+            batch.verdict[i] = FR_EMPTY
+            continue
+        if length > FR_CLIENT_DATAGRAM_MAX:
+            batch.verdict[i] = FR_OVERSIZE
+            continue
+        verdict = fr_classify(batch.payload[i], length)
+        if verdict == FR_CLASS_OTHER:
+            batch.verdict[i] = FR_NOT_WEBRTC
+            continue
+        batch.verdict[i] = <uint8_t>verdict
+        batch.hash[i] = fr_hash_address(&relay.table.hash_key, &batch.client[i])
+        fr_table_prefetch(&relay.table, batch.hash[i])
+
+
+cdef void guess_flows(fr_relay *relay) noexcept nogil:
+    cdef fr_up_batch *batch = &relay.up
+    cdef unsigned i
+    for i in range(batch.count):
+        if batch.verdict[i] <= FR_UP_SRTCP:
+            batch.flow[i] = fr_table_guess(&relay.table, batch.hash[i])
+            prefetch_for_write(batch.flow[i], 1)
+
+
+cdef void forward_known(fr_relay *relay) noexcept nogil:
+    cdef fr_up_batch *batch = &relay.up
+    cdef fr_flow *flow
+    cdef unsigned i
+    for i in range(batch.count):
+        if batch.verdict[i] > FR_UP_SRTCP:
+            fr_count_verdict(relay.counters, batch.verdict[i], batch.length[i])
+            continue
+        flow = batch.flow[i]
+        if flow != NULL and not fr_address_equal(&flow.client, &batch.client[i]):
+            flow = fr_table_find(&relay.table, batch.hash[i], &batch.client[i])
+        if flow == NULL or (batch.verdict[i] == FR_UP_STUN and brings_other_token(relay, i, flow)):
+            batch.strangers[batch.stranger_count] = <uint16_t>i
+            batch.stranger_count += 1
+            continue
+        carry(relay, i, flow)
+
+
+cdef inline void carry(fr_relay *relay, unsigned i, fr_flow *flow) noexcept nogil:
+    """Datagram i goes up on this flow, with the verdict already noted in the batch."""
+    cdef fr_up_batch *batch = &relay.up
+    cdef uint32_t length = batch.length[i]
+    flow.via = batch.via[i]
+    flow.last_seen_ms = <uint32_t>relay.now_ms
+    flow.packets_up += 1
+    flow.bytes_up = flow.bytes_up + length if flow.bytes_up <= UINT32_MAX - length else UINT32_MAX
+    fr_count_verdict(relay.counters, batch.verdict[i], length)
+    join_group(relay, i, flow.peer, flow.via)
+
+
+cdef inline void join_group(fr_relay *relay, unsigned i, uint16_t peer, uint8_t via) noexcept nogil:
+    cdef unsigned at = relay.group_of_peer[peer]
+    cdef fr_group *group = &relay.groups[at]
+    if at >= relay.group_count or group.peer != peer or group.via != via:
+        group = find_group(relay, i, peer, via)
+    else:
+        relay.up.next[group.last] = <uint16_t>i
+    group.last = <uint16_t>i
+    group.count += 1
+
+
+cdef fr_group *find_group(fr_relay *relay, unsigned i, uint16_t peer, uint8_t via) noexcept nogil:
+    """The group of this transceiver and local address, made when it is the first of the batch."""
+    cdef unsigned at
+    cdef fr_group *group
+    for at in range(relay.group_count):
+        group = &relay.groups[at]
+        if group.peer == peer and group.via == via:
+            relay.up.next[group.last] = <uint16_t>i
+            relay.group_of_peer[peer] = <uint16_t>at
+            return group
+    at = relay.group_count
+    relay.group_count += 1
+    relay.group_of_peer[peer] = <uint16_t>at
+    group = &relay.groups[at]
+    group.peer = peer
+    group.via = via
+    group.first = <uint16_t>i
+    group.count = 0
+    return group
+
+
+# --- admit ---------------------------------------------------------------------
+
+cdef uint32_t token_tag(const fr_relay *relay, const fr_stun_check *check) noexcept nogil:
+    """A keyed hash of the token's text, never 0: enough to see that a check brings the token the flow was made with.
+    A wrong match would need a 2^-31 coincidence and would only forward the check to the flow's own transceiver."""
+    return <uint32_t>fr_siphash(<const uint8_t *>&relay.table.hash_key, NULL, 0, <const uint8_t *>check.token,
+                                check.token_length) | 1
+
+
+cdef bint brings_other_token(const fr_relay *relay, unsigned i, const fr_flow *flow) noexcept nogil:
+    cdef fr_stun_check check
+    if fr_stun_parse_check(relay.up.payload[i], relay.up.length[i], &check) != 0:
+        return False
+    return token_tag(relay, &check) != flow.token_tag
+
+
+cdef void admit_strangers(fr_relay *relay) noexcept nogil:
+    cdef fr_up_batch *batch = &relay.up
+    cdef unsigned at, i
+    cdef int verdict
+    cdef fr_flow *flow
+    for at in range(batch.stranger_count):
+        i = batch.strangers[at]
+        # an earlier stranger of this batch may have made the flow: a client's DTLS can follow its check at once
+        flow = fr_table_find(&relay.table, batch.hash[i], &batch.client[i])
+        verdict = judge_stranger(relay, i, &flow)
+        batch.verdict[i] = <uint8_t>verdict
+        if verdict <= FR_UP_REPOINTED:
+            carry(relay, i, flow)
+        else:
+            fr_count_verdict(relay.counters, verdict, batch.length[i])
+
+
+cdef int judge_stranger(fr_relay *relay, unsigned i, fr_flow **flow) noexcept nogil:
+    """Its verdict; *flow is the flow to carry it when that is one of the forwarding ones."""
+    cdef fr_up_batch *batch = &relay.up
+    cdef const fr_address *client = &batch.client[i]
+    cdef fr_stun_check check
+    cdef int refusal
+    if not fr_address_is_sendable(client) or fr_locals_is_own(&relay.locals, client):
+        return FR_BAD_SOURCE
+    if batch.verdict[i] != FR_UP_STUN:
+        return batch.verdict[i] if flow[0] != NULL else FR_UNKNOWN_CLIENT
+    refusal = fr_stun_parse_check(batch.payload[i], batch.length[i], &check)
+    if flow[0] != NULL and (refusal != 0 or token_tag(relay, &check) == flow[0].token_tag):
+        return FR_UP_STUN
+    if refusal != 0:
+        return refusal
+    return admit(relay, i, &check, flow)
+
+
+cdef int admit(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_flow **flow) noexcept nogil:
+    """Cheap refusals, then budgets, then cryptography, then room: a flood pays for as little work as possible."""
+    cdef fr_token token
+    cdef int refusal, peer
+    cdef uint64_t session_id
+    cdef fr_flow_seed seed
+    refusal = open_token(relay, i, check, &token)
+    if refusal != 0:
+        return refusal
+    memcpy(&session_id, token.session_id, 8)
+    if (session_id and not (flow[0] != NULL and flow[0].session_id == session_id)
+            and fr_table_session_flows(&relay.table, session_id) >= relay.limits.session_flows):
+        return FR_SESSION_BUDGET
+    peer = fr_peer_insert(relay.table.peers, &relay.table.hash_key, &token.transceiver, relay.now_ms,
+                          relay.limits.peer_forget_ms)
+    if peer < 0:
+        return FR_PEERS_FULL
+    if flow[0] != NULL:
+        fr_table_repoint(&relay.table, flow[0], <uint16_t>peer, session_id, token_tag(relay, check))
+        relay.counters.events[FR_EVENT_flows_repointed] += 1
+        return FR_UP_REPOINTED
+    seed.client = relay.up.client[i]
+    seed.session_id = session_id
+    seed.token_tag = token_tag(relay, check)
+    seed.now_ms = <uint32_t>relay.now_ms
+    seed.peer = <uint16_t>peer
+    seed.via = relay.up.via[i]
+    seed.state = FR_FLOW_UNCONFIRMED
+    flow[0] = fr_table_insert(&relay.table, relay.up.hash[i], &seed, &relay.counters.events[FR_EVENT_flows_evicted])
+    if flow[0] == NULL:
+        return FR_TABLE_FULL
+    relay.counters.events[FR_EVENT_flows_created] += 1
+    return FR_UP_ADMITTED
+
+
+cdef int open_token(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_token *token) noexcept nogil:
+    """0 when the check may make or move a flow to token.transceiver, else the refusal."""
+    cdef uint32_t now_ms = <uint32_t>relay.now_ms
+    cdef fr_limits *limits = &relay.limits
+    cdef const fr_key *key
+    cdef char password[FR_ICE_PASSWORD_LENGTH]
+    cdef int key_id = fr_token_key_id(check.token, check.token_length)
+    cdef int opened
+    if key_id < 0:
+        return FR_TOKEN_MALFORMED
+    key = fr_keyring_find(&relay.keyring, key_id)
+    if key == NULL:
+        return FR_TOKEN_UNKNOWN_KEY
+    if relay.unix_s >= key.open_until_s:
+        return FR_TOKEN_RETIRED_KEY
+    if not fr_source_take(relay.table.sources, fr_table_source_hash(&relay.table, &relay.up.client[i]), now_ms,
+                          limits.source_admissions_per_s, limits.source_admissions_burst):
+        return FR_SOURCE_BUDGET
+    if not fr_bucket_take(&relay.admissions, now_ms, limits.admissions_per_s, limits.admissions_burst):
+        return FR_ADMISSION_BUDGET
+    opened = fr_token_open(&relay.codec, key, check.token, check.token_length, token)
+    if opened != 0:
+        return FR_TOKEN_FORGED
+    if token.cluster != relay.cluster:
+        return FR_TOKEN_FOREIGN_CLUSTER
+    if token.minted_at_s + <uint64_t>limits.token_lifetime_s < relay.unix_s:
+        return FR_TOKEN_EXPIRED
+    if token.minted_at_s > relay.unix_s + limits.clock_skew_s:
+        return FR_TOKEN_NOT_YET
+    if not fr_relay_allows(relay, &token.transceiver) or not fr_address_is_sendable(&token.transceiver):
+        return FR_TOKEN_NOT_ALLOWED
+    if (fr_token_ice_password(&relay.codec, key, check.token, check.token_length, password) != 0
+            or not fr_stun_integrity_matches(&relay.sha1, relay.up.payload[i], check, <const uint8_t *>password,
+                                             FR_ICE_PASSWORD_LENGTH)):
+        return FR_STUN_BAD_INTEGRITY
+    return 0

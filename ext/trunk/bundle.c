@@ -1,0 +1,308 @@
+/* The trunk's datagrams: reading and writing them. See bundle.h; docs/trunk.md is the specification. */
+#include "trunk/bundle.h"
+
+#include <endian.h>
+#include <string.h>
+
+#include "verdict.h"
+
+static uint16_t load16(const uint8_t *bytes)
+{
+    uint16_t value;
+    memcpy(&value, bytes, 2);
+    return be16toh(value);
+}
+
+static uint32_t load32(const uint8_t *bytes)
+{
+    uint32_t value;
+    memcpy(&value, bytes, 4);
+    return be32toh(value);
+}
+
+static uint64_t load64(const uint8_t *bytes)
+{
+    uint64_t value;
+    memcpy(&value, bytes, 8);
+    return be64toh(value);
+}
+
+static void store16(uint8_t *bytes, uint16_t value)
+{
+    value = htobe16(value);
+    memcpy(bytes, &value, 2);
+}
+
+static void store32(uint8_t *bytes, uint32_t value)
+{
+    value = htobe32(value);
+    memcpy(bytes, &value, 4);
+}
+
+static void store64(uint8_t *bytes, uint64_t value)
+{
+    value = htobe64(value);
+    memcpy(bytes, &value, 8);
+}
+
+/* --- reading -------------------------------------------------------------- */
+
+int fr_trunk_read_header(const uint8_t *datagram, size_t length, struct fr_trunk_header *header)
+{
+    if (length < FR_TRUNK_HEADER)
+        return FR_TRUNK_TRUNCATED;
+    header->kind = datagram[0] & 0x0f;
+    header->key_id = datagram[1];
+    header->frame_count = load16(datagram + 2);
+    header->via = load16(datagram + 4);
+    header->covered_bytes = load16(datagram + 6);
+    header->epoch_us = load64(datagram + 8);
+    header->sequence = load64(datagram + 16);
+    if (datagram[0] >> 4 != FR_TRUNK_VERSION || header->kind < FR_BUNDLE_UP || header->kind > FR_HELLO_DOWN)
+        return FR_TRUNK_MALFORMED;
+    return 0;
+}
+
+static uint64_t mac_of(const uint8_t *datagram, size_t covered_bytes, const uint8_t key[16])
+{
+    return htole64(fr_siphash(key, datagram, FR_TRUNK_MAC_AT, datagram + FR_TRUNK_HEADER, covered_bytes));
+}
+
+int fr_trunk_check_mac(const uint8_t *datagram, size_t length, const struct fr_trunk_header *header,
+                       const uint8_t key[16])
+{
+    if (header->covered_bytes > length - FR_TRUNK_HEADER)
+        return FR_TRUNK_TRUNCATED;
+    uint64_t sent, expected = mac_of(datagram, header->covered_bytes, key);
+    memcpy(&sent, datagram + FR_TRUNK_MAC_AT, 8);
+    /* one comparison of two registers: its time does not depend on where they differ */
+    return sent == expected ? 0 : FR_TRUNK_BAD_MAC;
+}
+
+int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const struct fr_trunk_header *header,
+                         struct fr_frame frames[FR_BUNDLE_FRAMES])
+{
+    const uint8_t *at = datagram + FR_TRUNK_HEADER;
+    const uint8_t *headers_end = at + header->covered_bytes;
+    const uint8_t *payload = headers_end;
+    size_t room = length - FR_TRUNK_HEADER - header->covered_bytes;
+
+    if (header->frame_count < 1 || header->frame_count > FR_BUNDLE_FRAMES)
+        return FR_TRUNK_MALFORMED;
+    for (unsigned i = 0; i < header->frame_count; i++) {
+        if (headers_end - at < FR_FRAME_HEADER_V4)
+            return FR_TRUNK_MALFORMED;
+        struct fr_frame *frame = &frames[i];
+        uint16_t word = load16(at), port_be;
+        uint32_t address_be;
+        memcpy(&port_be, at + 2, 2);
+        memcpy(&address_be, at + 4, 4);
+        frame->length = word & FR_FRAME_LENGTH;
+        frame->flags = word & FR_FRAME_CLOSE;
+        if (word & FR_FRAME_RESERVED || frame->length > FR_CLIENT_DATAGRAM_MAX
+            || (frame->flags & FR_FRAME_CLOSE && frame->length))
+            return FR_TRUNK_MALFORMED;
+        if (word & FR_FRAME_V6) {
+            if (headers_end - at < FR_FRAME_HEADER_V6)
+                return FR_TRUNK_MALFORMED;
+            frame->client.scope = be32toh(address_be);
+            memcpy(&frame->client.high, at + 8, 8);
+            memcpy(&frame->client.low, at + 16, 8);
+            frame->client.port_be = port_be;
+            frame->client.zero = 0;
+            /* one address, one form: a v4-mapped client would be a second name for an IPv4 one */
+            if (fr_address_is_v4(&frame->client))
+                return FR_TRUNK_MALFORMED;
+            at += FR_FRAME_HEADER_V6;
+        } else {
+            frame->client = fr_address_v4(address_be, port_be);
+            at += FR_FRAME_HEADER_V4;
+        }
+        if (frame->length > room)
+            return FR_TRUNK_TRUNCATED;
+        frame->payload = payload;
+        payload += frame->length;
+        room -= frame->length;
+    }
+    return at == headers_end ? 0 : FR_TRUNK_MALFORMED;
+}
+
+int fr_trunk_read_hello(const uint8_t *datagram, const struct fr_trunk_header *header, struct fr_hello *hello)
+{
+    const uint8_t *body = datagram + FR_TRUNK_HEADER;
+
+    if (header->covered_bytes != FR_HELLO_BODY || header->frame_count)
+        return FR_TRUNK_MALFORMED;
+    hello->sent_at_us = load64(body);
+    hello->echo_us = load64(body + 8);
+    hello->echo_delay_us = load32(body + 16);
+    hello->flags = load32(body + 20);
+    hello->received = load64(body + 24);
+    hello->lost = load64(body + 32);
+    return 0;
+}
+
+/* --- writing -------------------------------------------------------------- */
+
+/* The covered bytes must already stand behind the header: the MAC is made last. */
+static void write_header(uint8_t *datagram, const struct fr_trunk_header *header, const uint8_t key[16])
+{
+    datagram[0] = FR_TRUNK_VERSION << 4 | header->kind;
+    datagram[1] = header->key_id;
+    store16(datagram + 2, header->frame_count);
+    store16(datagram + 4, header->via);
+    store16(datagram + 6, header->covered_bytes);
+    store64(datagram + 8, header->epoch_us);
+    store64(datagram + 16, header->sequence);
+    uint64_t mac = mac_of(datagram, header->covered_bytes, key);
+    memcpy(datagram + FR_TRUNK_MAC_AT, &mac, 8);
+}
+
+void fr_trunk_write_hello(uint8_t *datagram, const struct fr_trunk_header *header, const struct fr_hello *hello,
+                          const uint8_t key[16])
+{
+    uint8_t *body = datagram + FR_TRUNK_HEADER;
+    struct fr_trunk_header whole = *header;
+
+    whole.frame_count = 0;
+    whole.covered_bytes = FR_HELLO_BODY;
+    store64(body, hello->sent_at_us);
+    store64(body + 8, hello->echo_us);
+    store32(body + 16, hello->echo_delay_us);
+    store32(body + 20, hello->flags);
+    store64(body + 24, hello->received);
+    store64(body + 32, hello->lost);
+    write_header(datagram, &whole, key);
+}
+
+static const uint8_t padding[FR_BUNDLE_BYTES];
+
+void fr_writer_reset(struct fr_writer *writer)
+{
+    writer->iovec_count = 0;
+    writer->datagram_count = 0;
+    writer->burst_count = 0;
+    writer->frame_count = 0;
+    writer->arena_used = 0;
+}
+
+static void open_burst(struct fr_writer *writer)
+{
+    struct fr_burst *burst = &writer->bursts[writer->burst_count++];
+
+    burst->first_datagram = writer->datagram_count;
+    burst->datagram_count = 0;
+    burst->segment_bytes = 0;
+    writer->burst_bytes = 0;
+}
+
+void fr_writer_begin(struct fr_writer *writer, const struct fr_burst_head *head)
+{
+    writer->head = *head;
+    open_burst(writer);
+}
+
+static void open_datagram(struct fr_writer *writer)
+{
+    struct fr_datagram *datagram = &writer->datagrams[writer->datagram_count];
+
+    datagram->first_iovec = writer->iovec_count++;
+    writer->covered = 0;
+    writer->bytes = FR_TRUNK_HEADER;
+}
+
+static void close_datagram(struct fr_writer *writer)
+{
+    struct fr_datagram *datagram = &writer->datagrams[writer->datagram_count++];
+    struct fr_burst *burst = &writer->bursts[writer->burst_count - 1];
+    const struct fr_burst_head *head = &writer->head;
+    uint8_t *at = writer->arena + writer->arena_used;
+    struct fr_trunk_header header = {
+        .kind = head->kind,
+        .key_id = head->key_id,
+        .frame_count = writer->frame_count,
+        .via = head->via,
+        .covered_bytes = writer->covered,
+        .epoch_us = head->epoch_us,
+        .sequence = ++*head->sequence,
+    };
+
+    write_header(at, &header, head->mac_key);
+    writer->iovecs[datagram->first_iovec] = (struct iovec){at, FR_TRUNK_HEADER + writer->covered};
+    writer->iovecs[writer->iovec_count++] = (struct iovec){(void *)padding, 0};
+    writer->arena_used += FR_TRUNK_HEADER + writer->covered;
+    writer->frame_count = 0;
+
+    datagram->iovec_count = writer->iovec_count - datagram->first_iovec;
+    datagram->bytes = writer->bytes;
+    burst->datagram_count++;
+    if (writer->bytes > burst->segment_bytes)
+        burst->segment_bytes = writer->bytes;
+    writer->burst_bytes += FR_BUNDLE_BYTES;
+}
+
+/* UDP_SEGMENT cuts at one size: every datagram but the last is padded to the largest. */
+static void close_burst(struct fr_writer *writer)
+{
+    struct fr_burst *burst = &writer->bursts[writer->burst_count - 1];
+
+    if (!burst->datagram_count) {
+        writer->burst_count--;
+        return;
+    }
+    for (unsigned i = 0; i + 1u < burst->datagram_count; i++) {
+        const struct fr_datagram *datagram = &writer->datagrams[burst->first_datagram + i];
+        writer->iovecs[datagram->first_iovec + datagram->iovec_count - 1].iov_len
+            = burst->segment_bytes - datagram->bytes;
+    }
+}
+
+/* A datagram that alone passes the bundle size may need IP fragments, which UDP_SEGMENT cannot make. */
+static void start_datagram(struct fr_writer *writer, uint32_t frame_bytes)
+{
+    const struct fr_burst *burst = &writer->bursts[writer->burst_count - 1];
+    bool is_large = FR_TRUNK_HEADER + frame_bytes > FR_BUNDLE_BYTES;
+    bool is_full = burst->datagram_count == FR_SEGMENTS || writer->burst_bytes + FR_BUNDLE_BYTES > FR_SEGMENTED_BYTES;
+
+    if (burst->datagram_count && (is_full || is_large || burst->segment_bytes > FR_BUNDLE_BYTES)) {
+        close_burst(writer);
+        open_burst(writer);
+    }
+    open_datagram(writer);
+}
+
+void fr_writer_add(struct fr_writer *writer, const struct fr_address *client, const uint8_t *payload, uint32_t length,
+                   uint32_t flags)
+{
+    bool is_v4 = fr_address_is_v4(client);
+    uint32_t frame_bytes = (is_v4 ? FR_FRAME_HEADER_V4 : FR_FRAME_HEADER_V6) + length;
+
+    if (writer->frame_count == FR_BUNDLE_FRAMES
+        || (writer->frame_count && writer->bytes + frame_bytes > FR_BUNDLE_BYTES))
+        close_datagram(writer);
+    if (!writer->frame_count)
+        start_datagram(writer, frame_bytes);
+
+    uint8_t *at = writer->arena + writer->arena_used + FR_TRUNK_HEADER + writer->covered;
+    store16(at, (uint16_t)(length | flags | (is_v4 ? 0 : FR_FRAME_V6)));
+    memcpy(at + 2, &client->port_be, 2);
+    if (is_v4) {
+        memcpy(at + 4, (const uint8_t *)&client->low + 4, 4);
+        writer->covered += FR_FRAME_HEADER_V4;
+    } else {
+        store32(at + 4, client->scope);
+        memcpy(at + 8, &client->high, 8);
+        memcpy(at + 16, &client->low, 8);
+        writer->covered += FR_FRAME_HEADER_V6;
+    }
+    writer->iovecs[writer->iovec_count++] = (struct iovec){(void *)payload, length};
+    writer->bytes += frame_bytes;
+    writer->frame_count++;
+}
+
+void fr_writer_end(struct fr_writer *writer)
+{
+    if (writer->frame_count)
+        close_datagram(writer);
+    close_burst(writer);
+}
