@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fastrelay._ext.codec import hmac_digest
+from fastrelay.routing.keys import KeyRing
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data/token_vectors.json").read_text())
 
@@ -69,6 +71,33 @@ def test_text_and_password_follow_from_the_specification(vector: dict[str, Any])
     assert base64.b64encode(sealed).decode().rstrip("=") == vector["text"]
     mac = hmac.new(bytes.fromhex(keys["ice"]), vector["text"].encode(), hashlib.sha256).digest()
     assert base64.b64encode(mac[:18]).decode() == vector["password"]
+
+
+def test_the_page_walks_through_the_first_vector() -> None:
+    page = (Path(__file__).parents[2] / "docs/route-token.md").read_text()
+    steps = dict(
+        re.findall(r"^(siv key|ice key|fields|header|tag|sealed fields|text|password) +(\S+)$", page, re.MULTILINE)
+    )
+    vector = VECTORS["opens"][0]
+    keys = next(derived for derived in VECTORS["derived"] if derived["id"] == vector["key"])
+    token = base64.b64decode(vector["text"] + "==")
+    assert steps == {
+        "siv key": keys["siv"],
+        "ice key": keys["ice"],
+        "fields": vector["fields"],
+        "header": token[:1].hex(),
+        "tag": token[1:17].hex(),
+        "sealed fields": token[17:].hex(),
+        "text": vector["text"],
+        "password": vector["password"],
+    }
+
+
+def test_the_page_shows_a_ring_that_can_be_used() -> None:
+    page = (Path(__file__).parents[2] / "docs/route-token.md").read_text()
+    shown = re.search(r"```json\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
+    assert [key.id for key in KeyRing.parse(shown[1]).keys] == [0, 1]
 
 
 def test_aes_siv_is_that_of_rfc_5297_a1() -> None:
