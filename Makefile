@@ -16,7 +16,7 @@ SECONDS ?= 60
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-EXT_SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.[ch]')
+EXT_SOURCES := $(shell find ext src/fastrelay/_ext -name '*.pyx' -o -name '*.pxd' -o -name '*.[ch]')
 C_SOURCES := $(sort $(shell find ext -name '*.c'))
 C_HEADERS := $(sort $(shell find ext -name '*.h'))
 C_TESTS := $(patsubst tests/c/%.c,%,$(sort $(wildcard tests/c/test_*.c)))
@@ -77,7 +77,7 @@ test: setup c-test ## every test: C, unit, data plane, pairs, live, rules
 
 .PHONY: test-packaging
 test-packaging: setup ## build sdist and wheel, install them in a fresh environment, import
-	$(BIN)/python -m pytest -m packaging $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/rules/test_packaging.py $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup c-lint ## style, types, stubs, C warnings
@@ -86,8 +86,8 @@ lint: setup c-lint ## style, types, stubs, C warnings
 	$(BIN)/mypy
 	@modules=$$($(BIN)/python -c 'import pkgutil, fastrelay._ext as e; print(*("fastrelay._ext." + m.name for m in pkgutil.iter_modules(e.__path__)))'); \
 	if [ -n "$$modules" ]; then echo "stubtest $$modules"; MYPYPATH=src $(BIN)/stubtest $$modules; fi
-	@files=$$(find ext -name '*.pyx' -o -name '*.pxd'); \
-	if [ -n "$$files" ]; then echo "cython-lint"; $(BIN)/cython-lint $$files; fi
+	@files=$$(find ext src -name '*.pyx' -o -name '*.pxd'); \
+	if [ -n "$$files" ]; then echo "cython-lint"; PATH="$(BIN):$$PATH" $(BIN)/cython-lint $$files; fi
 
 .PHONY: format
 format: setup ## let ruff format the Python
@@ -96,7 +96,7 @@ format: setup ## let ruff format the Python
 
 .PHONY: bench
 bench: setup packages-bench ## the packet path beside its floors, then the micro benchmarks
-	$(BIN)/python -m bench.load $(BENCH_ARGS)
+	$(BIN)/python -m bench $(BENCH_ARGS)
 	@if compgen -G 'bench/micro/test_*.py' >/dev/null; then $(BIN)/python -m pytest bench/micro; fi
 
 .PHONY: bench-gate

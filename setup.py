@@ -20,7 +20,7 @@ WARNINGS = "-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-f
 DIRECTIVES = {"language_level": 3, "binding": True, "auto_pickle": False, "autotestdict": False, "cdivision": True}
 
 # ext/NAME.pyx each. Every module is linked from all C parts; what it does not call, the linker leaves out.
-MODULES = ["codec"]
+MODULES = ["codec", "relay_core", "relay_down", "relay_loop", "relay_send", "relay_up"]
 
 flavour = os.environ.get("FASTRELAY_BUILD", "release")
 if flavour not in FLAVOURS:
@@ -28,13 +28,8 @@ if flavour not in FLAVOURS:
 build = Path("build", flavour)
 compile_flags, link_flags = (flags.split() for flags in FLAVOURS[flavour])
 # All of ext/ is a dependency of each module: with output out of the tree the sdist would lose it otherwise.
-everything = sorted(str(path) for path in Path("ext").rglob("*") if path.suffix in {".pyx", ".pxd", ".h", ".c"})
-
-# Modules find each other's .pxd by their full names, `from fastrelay._ext.NAME cimport ...`, through a link to ext/.
-package = build / "pxd" / "fastrelay" / "_ext"
-package.parent.mkdir(parents=True, exist_ok=True)
-package.unlink(missing_ok=True)
-package.symlink_to(Path("ext").absolute())
+sources = [*Path("ext").rglob("*"), *Path("src/fastrelay/_ext").glob("*.pxd")]
+everything = sorted(str(path) for path in sources if path.suffix in {".pyx", ".pxd", ".h", ".c"})
 
 extensions = [
     Extension(
@@ -49,8 +44,9 @@ extensions = [
     for name in MODULES
 ]
 DIRECTIVES["linetrace"] = flavour == "coverage"
+# Modules find each other's .pxd in the package, by the names they have at run time; core.pxd declares the C in ext/.
 modules = cythonize(
-    extensions, build_dir=f"{build}/cython", include_path=[f"{build}/pxd"], compiler_directives=DIRECTIVES
+    extensions, build_dir=f"{build}/cython", include_path=["src", "ext"], compiler_directives=DIRECTIVES
 )
 for module in modules:
     module.include_dirs.clear()  # Cython has added -Iext

@@ -32,11 +32,12 @@ def run(*command: str | Path, cwd: Path = ROOT) -> str:
 
 
 def ext_files() -> set[str]:
-    return {str(path.relative_to(ROOT)) for path in (ROOT / "ext").rglob("*") if path.suffix in EXT_SUFFIXES}
+    paths = [*(ROOT / "ext").rglob("*"), *(ROOT / "src").rglob("*.pxd")]
+    return {str(path.relative_to(ROOT)) for path in paths if path.suffix in EXT_SUFFIXES}
 
 
 def modules() -> list[str]:
-    return [f"fastrelay._ext.{stub.stem}" for stub in sorted((ROOT / "src/fastrelay/_ext").glob("*.pyi"))]
+    return [f"fastrelay._ext.{source.stem}" for source in sorted((ROOT / "ext").glob("*.pyx"))]
 
 
 @pytest.fixture(scope="module")
