@@ -1,0 +1,73 @@
+"""The machine card: what a figure was measured on, printed with every result."""
+
+import os
+import platform
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.load.build import ROOT
+
+
+@dataclass(frozen=True)
+class Card:
+    """One machine at one moment."""
+
+    processor: str
+    processors: int
+    hypervisor: bool
+    mitigations: str
+    kernel: str
+    python: str
+    compiler: str
+    rmem_max: int
+    load_average: float
+    commit: str
+    measured_at: str
+
+    def lines(self) -> dict[str, str]:
+        """As the report shows it."""
+        return {key.replace("_", " "): str(value) for key, value in asdict(self).items()}
+
+
+def read_card() -> Card:
+    """The card of this machine, now."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    names = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
+    return Card(
+        processor=names[0] if names else platform.machine(),
+        processors=os.cpu_count() or 1,
+        hypervisor=" hypervisor" in cpuinfo,
+        mitigations=mitigations(),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        compiler=first_line([os.environ.get("CC", "cc"), "--version"]),
+        rmem_max=int(Path("/proc/sys/net/core/rmem_max").read_text()),
+        load_average=os.getloadavg()[0],
+        commit=commit(),
+        measured_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def mitigations() -> str:
+    """The processor weaknesses the kernel pays for: they decide what a system call costs."""
+    folder = Path("/sys/devices/system/cpu/vulnerabilities")
+    paid = [file.name for file in sorted(folder.glob("*")) if file.read_text().startswith("Mitigation")]
+    return ", ".join(paid) or "none"
+
+
+def commit() -> str:
+    """The commit measured, marked when the tree differs from it."""
+    name = first_line(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"])
+    changed = first_line(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"])
+    return f"{name} with changes" if name and changed else name or "unknown"
+
+
+def first_line(command: list[str]) -> str:
+    """What a command says first; empty when it cannot be run or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.partition("\n")[0]

@@ -1,0 +1,56 @@
+"""CPU time of a process and its pausing: what the kernel accounts, read from /proc."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from bench.load.failure import BenchFailure
+
+RELAY_CPU = 0
+OTHERS_CPU = 1
+
+
+def cpu_ns(pid: int) -> int:
+    """Nanoseconds all threads of the process have run (user and system), exact while it is paused."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total
+
+
+def pin(pid: int, cpu: int) -> None:
+    """Binds every thread of the process to one processor; a machine with one processor is left alone."""
+    if (os.cpu_count() or 1) < 2:
+        return
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {cpu})
+
+
+def pause(pid: int) -> None:
+    """Stops the process and waits until every thread has left its processor."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 5
+    while not all(state == "T" for state in thread_states(pid)):
+        if time.monotonic() > deadline:
+            raise BenchFailure(f"process {pid} does not stop")
+        time.sleep(0.0002)
+
+
+def resume(pid: int) -> None:
+    """Lets a paused process go on."""
+    os.kill(pid, signal.SIGCONT)
+
+
+def is_idle(pid: int) -> bool:
+    """Whether every thread sleeps in the kernel."""
+    return all(state == "S" for state in thread_states(pid))
+
+
+def thread_states(pid: int) -> list[str]:
+    """The one-letter state of each thread; T is stopped, Z is dead."""
+    states = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        # the name before the state may hold spaces and brackets: cut behind its last bracket
+        states.append((task / "stat").read_text().rpartition(")")[2].split()[0])
+    return states

@@ -1,0 +1,72 @@
+#include "generator.h"
+#include "program.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void fill(struct fr_generator *generator, uint64_t count)
+{
+    uint64_t sent = 0;
+    while (sent < count && !fr_stop) {
+        int batch = count - sent < GENERATOR_BATCH ? (int)(count - sent) : GENERATOR_BATCH;
+        generator->send_media(generator, batch, 0);
+        sent += (uint64_t)batch;
+    }
+    printf("{\"sent\": %" PRIu64 "}\n", sent);
+}
+
+/* Packet k is due at k / rate. Between due times the loop spins: a sleep would be late by its own wake-up.
+ * A packet's stamp is when it was due, not when it left: a generator held up must not hide the wait it caused. */
+static void pace(struct fr_generator *generator, uint64_t rate, uint64_t count)
+{
+    uint64_t started = now_ns(), sent = 0, latest_ns = 0;
+    while (sent < count && !fr_stop) {
+        uint64_t passed = now_ns() - started;
+        uint64_t due = (uint64_t)((double)passed * (double)rate / 1e9);
+        uint64_t ready = (due < count ? due : count) - sent;
+        if (ready == 0)
+            continue;
+        int batch = ready < GENERATOR_BATCH ? (int)ready : GENERATOR_BATCH;
+        uint64_t was_due = (uint64_t)((double)sent * 1e9 / (double)rate);
+        if (passed - was_due > latest_ns)
+            latest_ns = passed - was_due;
+        generator->send_media(generator, batch, started + was_due);
+        sent += (uint64_t)batch;
+    }
+    printf("{\"sent\": %" PRIu64 ", \"elapsed_ns\": %" PRIu64 ", \"latest_ns\": %" PRIu64 "}\n", sent,
+           now_ns() - started, latest_ns);
+}
+
+static void obey(struct fr_generator *generator, const char *line)
+{
+    uint64_t count, rate;
+    if (sscanf(line, "fill %" SCNu64, &count) == 1) {
+        fill(generator, count);
+    } else if (sscanf(line, "pace %" SCNu64 " %" SCNu64, &rate, &count) == 2 && rate > 0) {
+        pace(generator, rate, count);
+    } else if (strncmp(line, "to ", 3) == 0) {
+        generator->target = fr_parse_endpoint(line + 3);
+        printf("{\"sent\": 0}\n");
+    } else if (strcmp(line, "checks\n") == 0 && generator->send_checks) {
+        printf("{\"sent\": %" PRIu64 "}\n", generator->send_checks(generator));
+    } else {
+        printf("{\"error\": \"unknown command\"}\n");
+    }
+    fflush(stdout);
+}
+
+void fr_generator_run(struct fr_generator *generator)
+{
+    char line[128];
+    while (!fr_stop && fgets(line, sizeof line, stdin))
+        obey(generator, line);
+}

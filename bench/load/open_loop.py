@@ -1,0 +1,113 @@
+"""Open-loop runs: packets at a set rate whether or not anyone keeps up, for loss and for hop latency.
+
+The generator, the receiver and this harness share the second processor. What one processor can offer is less than
+what a relay can carry, so clients send short trains by UDP_SEGMENT here; a rate that could not be offered is said.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from bench.load.relay_candidate import Relay
+from bench.load.relay_page import bucket_top_ns
+from bench.load.report import Measured, Row, Verdict
+from bench.load.traffic import TRANSCEIVER_PORT, Sink, Traffic, UpGenerator, percentile, wait_for_count
+
+# packets of one client in a row: the shortest train with which one processor offers the rate
+LATENCY_TRAIN = 4
+LOSS_TRAIN = 16
+# an offered rate this far below the wanted one is reported as a different run
+RATE_TOLERANCE = 0.95
+
+
+@dataclass(frozen=True)
+class Offered:
+    """What the generator really did."""
+
+    packets: int
+    rate: float
+    wanted: float
+
+    def describe(self) -> str:
+        """The rate, and whether it is the one that was wanted."""
+        text = f"{self.rate / 1000:.0f} of {self.wanted / 1000:.0f} kpps offered"
+        return text if self.reached() else f"{text}: the generator is the limit of this machine"
+
+    def reached(self) -> bool:
+        """Whether the generator kept its schedule."""
+        return self.rate >= RATE_TOLERANCE * self.wanted
+
+
+def offer(generator: UpGenerator, port: int, rate: float, packets: int) -> Offered:
+    """Sends at a rate; returns when everything has been sent."""
+    answer = generator.pace(port, round(rate), packets)
+    sent, elapsed_ns = int(str(answer["sent"])), int(str(answer["elapsed_ns"]))
+    return Offered(sent, sent * 1e9 / elapsed_ns, rate)
+
+
+def hop_latency(rate: float, packets: int, step: Callable[[], None]) -> Measured:
+    """The relay's own samples, kernel receive to handed to the kernel again, while the load is steady."""
+    traffic = replace(Traffic(4096), train=LATENCY_TRAIN)
+    with ExitStack() as stack:
+        sink = Sink(TRANSCEIVER_PORT)
+        stack.callback(sink.stop)
+        sink.drop()
+        generator = UpGenerator(traffic)
+        stack.callback(generator.stop)
+        relay = Relay("relay", traffic, generator, is_up=True)
+        stack.callback(relay.stop)
+        relay.start()
+        offer(generator, relay.port, rate, packets // 10)
+        before = relay.page.hop_up_ns()
+        offered = offer(generator, relay.port, rate, packets)
+        counts = [after - start for after, start in zip(relay.page.hop_up_ns(), before, strict=True)]
+    step()
+    p50, p99 = (bucket_top_ns(percentile(counts, share)) / 1000 for share in (0.50, 0.99))
+    note = f"{offered.describe()}; {sum(counts):,} samples"
+    rows = [
+        latency_row("hop latency at half load, p50", p50, 20.0, note),
+        latency_row("hop latency at half load, p99", p99, 100.0, ""),
+    ]
+    return Measured(rows, {"hop_up_counts": [float(count) for count in counts], "offered_pps": [offered.rate]})
+
+
+def latency_row(what: str, value_us: float, bar_us: float, note: str) -> Row:
+    """A latency against its bar."""
+    verdict = Verdict.HOLDS if value_us <= bar_us else Verdict.MISSED
+    return Row(what, f"{value_us:.1f} µs", "", "", f"≤ {bar_us:.0f} µs", verdict, note)
+
+
+def loss(rate: float, packets: int, step: Callable[[], None]) -> Measured:
+    """Every packet has a number; the receiver says which never came and which came twice."""
+    traffic = replace(Traffic(4096), train=LOSS_TRAIN)
+    with ExitStack() as stack:
+        sink = Sink(TRANSCEIVER_PORT, numbers=packets)
+        stack.callback(sink.stop)
+        generator = UpGenerator(traffic)
+        stack.callback(generator.stop)
+        relay = Relay("relay", traffic, generator, is_up=True)
+        stack.callback(relay.stop)
+        relay.start()
+        offered = offer(generator, relay.port, rate, packets)
+        wait_for_count(sink, packets)
+        seen = sink.seen()
+        relay_lost = relay.lost()
+        sink_lost = sink.lost()
+    step()
+    missing = offered.packets - seen.unique
+    note = f"{offered.describe()}; p50 {seen.percentile_us(0.5)} µs, p99 {seen.percentile_us(0.99)} µs end to end"
+    if missing or seen.duplicates:
+        note += f"; {relay_lost} lost at the relay, {sink_lost} at the receiver, {seen.duplicates} came twice"
+    row = Row(
+        what=f"loss at 70 % of saturation over {offered.packets:,} packets",
+        value=str(missing),
+        floor="",
+        ratio="",
+        bar="0",
+        verdict=Verdict.HOLDS if missing == 0 and seen.duplicates == 0 else Verdict.MISSED,
+        note=note,
+    )
+    if sink_lost:  # the receiver could not keep up: says nothing about the relay
+        row = replace(row, verdict=Verdict.VOID)
+    raw = {"missing": [float(missing)], "relay_lost": [float(relay_lost)], "offered_pps": [offered.rate]}
+    return Measured([row], raw)

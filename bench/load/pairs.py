@@ -1,0 +1,54 @@
+"""A B A B: the candidates in turn, so that whatever else the machine does falls on all of them alike."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.load.candidates import Candidate
+from bench.load.drain import sample
+
+# fewer pairs than this say nothing about spread
+ROUNDS_MIN = 5
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of several values and how far they lie apart."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Of at least one value."""
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Nanoseconds per packet of each candidate, round by round."""
+
+    samples: dict[str, list[float]]
+
+    def cost(self, name: str) -> Spread:
+        """What a packet costs this candidate."""
+        return Spread.of(self.samples[name])
+
+    def ratio(self, name: str, floor: str) -> Spread:
+        """The ratios of the pairs: each taken within one round, then their median."""
+        return Spread.of([a / b for a, b in zip(self.samples[name], self.samples[floor], strict=True)])
+
+
+def take_turns(
+    candidates: Sequence[Candidate], rounds: int, drains: int, packets: int, step: Callable[[], None]
+) -> Turns:
+    """Samples every started candidate once a round; calls step after each sample."""
+    samples: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
+    for candidate in candidates:
+        sample(candidate, 1, packets)  # caches, page faults, and whatever a first batch allocates
+    for _ in range(max(rounds, ROUNDS_MIN)):
+        for candidate in candidates:
+            samples[candidate.name].append(sample(candidate, drains, packets))
+            step()
+    return Turns(samples)

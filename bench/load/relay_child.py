@@ -1,0 +1,94 @@
+"""The relay's process in a benchmark: the real loop over pages the harness can read, until it is told to stop."""
+
+import json
+import mmap
+import signal
+import socket
+import sys
+import time
+from ipaddress import ip_network
+from pathlib import Path
+from types import FrameType
+
+from fastrelay._ext.relay_loop import RelayLoop
+
+from fastrelay.relay.dataplane.limits import Limits
+from fastrelay.relay.sockets import open_listener, open_trunk
+
+ADDRESS = "127.0.0.1"
+HOUR_MS = 3_600_000
+PLENTY = 1_000_000_000
+SLICE_MS = 100
+
+
+class RelayChild:
+    """A loop with its sockets and pages, as the setup says (relay_candidate.py writes it)."""
+
+    def __init__(self, setup: dict[str, str | int]) -> None:
+        self._listener = open_listener(ADDRESS, 0)
+        self._trunk = open_trunk(ADDRESS, 0)
+        self._flow_page = mapped(Path(str(setup["flow_page"])))
+        self._counter_page = mapped(Path(str(setup["counter_page"])))
+        self.loop = RelayLoop(
+            [(int(setup["key_id"]), bytes.fromhex(str(setup["secret"])), 0, None)],
+            [ip_network("127.0.0.0/8")],
+            0,
+            self._listener.locals(0),
+            lifted_limits(int(setup["flows"])),
+            time.time_ns() // 1000,
+            listeners=[(self._listener.socket.fileno(), socket.AF_INET, ADDRESS, self._listener.port, False)],
+            trunk=(self._trunk.socket.fileno(), socket.AF_INET),
+            flow_page=self._flow_page,
+            counter_page=self._counter_page,
+        )
+
+    def ports(self) -> dict[str, object]:
+        """For the ready line."""
+        return {"port": self._listener.port, "trunk_port": self._trunk.port}
+
+    def handled(self) -> int:
+        """Packets and frames that have ended in a verdict, both ways; trunk datagrams are not packets."""
+        packets, _, _ = self.loop.counters()
+        return sum(count for name, count in packets.items() if not name.startswith("TRUNK_"))
+
+
+def lifted_limits(flows: int) -> Limits:
+    """Nothing expires, nothing is refused for its number, and nothing but packets gives the loop work."""
+    return Limits(
+        flows=flows,
+        unconfirmed_after_ms=HOUR_MS,
+        idle_after_ms=HOUR_MS,
+        session_flows=PLENTY,
+        source_admissions_per_s=PLENTY,
+        source_admissions_burst=PLENTY,
+        admissions_per_s=PLENTY,
+        admissions_burst=PLENTY,
+        recreations_per_s=PLENTY,
+        recreations_burst=PLENTY,
+    )
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """A page file, shared with the harness."""
+    with path.open("r+b") as file:
+        return mmap.mmap(file.fileno(), 0)
+
+
+def main() -> None:
+    """Runs until a signal or the end of the harness."""
+    child = RelayChild(json.loads(sys.argv[1]))
+    stopping = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    sys.stdout.write(json.dumps({"ready": True, **child.ports()}) + "\n")
+    sys.stdout.flush()
+    while not stopping:
+        child.loop.run(SLICE_MS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The drain scenarios of the table: what runs against which floor, with which bar.
+
+Lives here: the scenarios and their bars. Must not live here: how a drain is done (drain.py), open loops (open_loop.py).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from bench.load.candidates import Candidate, Floor
+from bench.load.drain import DRAIN_PACKETS, drain
+from bench.load.failure import BenchFailure
+from bench.load.pairs import Spread, Turns, take_turns
+from bench.load.relay_candidate import Relay
+from bench.load.report import Measured, Row, Verdict, ratio_row
+from bench.load.traffic import (
+    CLIENT_PORT,
+    FIRST_CLIENT,
+    FIRST_TRANSCEIVER,
+    TRANSCEIVER_PORT,
+    DownGenerator,
+    Sink,
+    Traffic,
+    UpGenerator,
+    wait_for_count,
+)
+
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure."""
+
+    rounds: int
+    drains: int
+
+
+@dataclass(frozen=True)
+class Up:
+    """Clients to transceivers, against the plain forwarder and against receiving alone."""
+
+    what: str
+    traffic: Traffic
+    forward_bar: float
+    receive_bar: float | None
+
+    def candidates(self) -> int:
+        """How many processes take turns."""
+        return 3
+
+    def measure(self, effort: Effort, step: Step) -> Measured:
+        """Drains the relay and both floors in turn."""
+        traffic = self.traffic
+        with ExitStack() as stack:
+            sink = Sink(TRANSCEIVER_PORT)
+            stack.callback(sink.stop)
+            generator = UpGenerator(traffic)
+            stack.callback(generator.stop)
+            relay = Relay("relay", traffic, generator, is_up=True)
+            forward_options = ["--to", f"{FIRST_TRANSCEIVER}:{TRANSCEIVER_PORT}", "--peers", str(traffic.transceivers)]
+            forward = Floor("floor_forward", [*forward_options, *traffic.options()], generator)
+            receive = Floor("floor_receive", [], generator)
+            with running([relay, forward, receive]):
+                verify([relay, forward], sink)
+                turns = take_turns([relay, forward, receive], effort.rounds, effort.drains, DRAIN_PACKETS, step)
+        rows = [against(self.what, turns, "floor_forward", "forwarder", self.forward_bar)]
+        if self.receive_bar is not None:
+            rows.append(against(self.what, turns, "floor_receive", "receive only", self.receive_bar))
+        return Measured(rows, turns.samples)
+
+
+@dataclass(frozen=True)
+class Down:
+    """One transceiver to clients, against sending alone."""
+
+    what: str
+    traffic: Traffic
+    send_bar: float
+
+    def candidates(self) -> int:
+        """How many processes take turns."""
+        return 2
+
+    def measure(self, effort: Effort, step: Step) -> Measured:
+        """Drains the relay's trunk and the sending floor in turn."""
+        traffic = self.traffic
+        with ExitStack() as stack:
+            sink = Sink(CLIENT_PORT)
+            stack.callback(sink.stop)
+            generator = DownGenerator(traffic, Relay.trunk_key_file(), Relay.KEY_ID)
+            stack.callback(generator.stop)
+            relay = Relay("relay", traffic, generator, is_up=False)
+            clients = ["--clients", str(traffic.clients), "--first-client", f"{FIRST_CLIENT}:{CLIENT_PORT}"]
+            sizes = ["--size-from", str(traffic.size_from), "--size-to", str(traffic.size_to)]
+            send = Floor("floor_send", [*clients, *sizes], None)
+            with running([relay, send]):
+                verify([relay, send], sink)
+                turns = take_turns([relay, send], effort.rounds, effort.drains, DRAIN_PACKETS, step)
+        return Measured([against(self.what, turns, "floor_send", "send only", self.send_bar)], turns.samples)
+
+
+@dataclass(frozen=True)
+class ManyFlows:
+    """A full table against a small one: the same relay, the same packets, more memory."""
+
+    what: str
+    flows: int
+    few: int
+    throughput_bar: float
+    bytes_bar: int
+
+    def candidates(self) -> int:
+        """How many processes take turns."""
+        return 2
+
+    def measure(self, effort: Effort, step: Step) -> Measured:
+        """Drains two relays in turn."""
+        many_traffic, few_traffic = Traffic(self.flows), Traffic(self.few)
+        few_traffic = replace(few_traffic, client_port=CLIENT_PORT + 1)
+        with ExitStack() as stack:
+            sink = Sink(TRANSCEIVER_PORT)
+            stack.callback(sink.stop)
+            many_generator = UpGenerator(many_traffic)
+            stack.callback(many_generator.stop)
+            few_generator = UpGenerator(few_traffic)
+            stack.callback(few_generator.stop)
+            many = Relay("many", many_traffic, many_generator, is_up=True, capacity=1 << (self.flows - 1).bit_length())
+            few = Relay("few", few_traffic, few_generator, is_up=True)
+            with running([many, few]):
+                verify([many, few], sink)
+                turns = take_turns([many, few], effort.rounds, effort.drains, DRAIN_PACKETS, step)
+                bytes_per_flow = many.page_bytes / many.capacity
+        ratio = turns.ratio("few", "many")
+        throughput = Row(
+            what=f"{self.what}: throughput against {self.few:,}",
+            value=f"{turns.cost('many').median:.0f} ns",
+            floor=f"{turns.cost('few').median:.0f} ns",
+            ratio=f"{ratio.median:.3f} ({ratio.low:.3f}–{ratio.high:.3f})",
+            bar=f"≥ {self.throughput_bar:.2f}",
+            verdict=Verdict.HOLDS if ratio.median >= self.throughput_bar else Verdict.MISSED,
+        )
+        memory = Row(
+            what=f"{self.what}: bytes per flow",
+            value=f"{bytes_per_flow:.1f}",
+            floor="",
+            ratio="",
+            bar=f"≤ {self.bytes_bar}",
+            verdict=Verdict.HOLDS if bytes_per_flow <= self.bytes_bar else Verdict.MISSED,
+        )
+        return Measured([throughput, memory], turns.samples)
+
+
+SCENARIOS: dict[str, Up | Down | ManyFlows] = {
+    "up-256": Up("up, 256 flows", Traffic(256), 0.42, 1.45),
+    "up-4096": Up("up, 4,096 flows", Traffic(4096), 0.42, 1.45),
+    "up-mixed": Up("up, 60–200 bytes, 4,096 flows, 8 transceivers", Traffic(4096, 8, 60, 200), 0.52, None),
+    "down-256": Down("down, 256 clients", Traffic(256), 1.15),
+    "down-4096": Down("down, 4,096 clients", Traffic(4096), 1.15),
+    "million": ManyFlows("a million flows", 1_000_000, 1000, 0.75, 96),
+}
+
+
+@contextmanager
+def running(candidates: Sequence[Candidate]) -> Iterator[None]:
+    """All candidates started, one after the other, and paused; stopped at the end whatever happens."""
+    with ExitStack() as stack:
+        for candidate in candidates:
+            stack.callback(candidate.stop)
+            candidate.start()
+            candidate.pause()
+        yield
+
+
+def verify(candidates: Sequence[Candidate], sink: Sink) -> None:
+    """One drain of each into a receiver that really counts: what a candidate claims to have sent must have arrived."""
+    sink.count()
+    for candidate in candidates:
+        before = sink.counted()
+        sent = drain(candidate).packets
+        arrived = wait_for_count(sink, before + sent) - before
+        if arrived != sent or sink.lost():
+            raise BenchFailure(f"{candidate.name}: {sent} packets left, {arrived} arrived")
+    sink.drop()
+
+
+def against(what: str, turns: Turns, floor: str, floor_name: str, bar: float) -> Row:
+    """The relay of a scenario beside one floor."""
+    cost: Spread = turns.cost("relay")
+    return ratio_row(what, cost, floor_name, turns.cost(floor), turns.ratio("relay", floor), bar)

@@ -1,0 +1,187 @@
+/* Where packets end: a wildcard port that plays every transceiver (up) or every client (down).
+ *
+ * sink --listen ADDR:PORT --tally FILE [--numbers N]
+ * What arrives are plain packets, or trunk bundles (docs/trunk.md) whose frames are counted: the first byte tells.
+ * Stamps 0 … N−1 are expected once each: the page says how many came first and how many again.
+ *
+ * Commands on standard input, each answered by one line of JSON:
+ *   drop     a classic BPF filter returns 0: the kernel drops each packet at next to no cost
+ *   count    every packet is received and counted (how it starts)
+ *   forget   stamps seen so far may come again; latencies start anew
+ */
+#include "program.h"
+#include "traffic.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* receive slots: UDP_GRO may fill 64 KiB each */
+#define SINK_BATCH 16
+#define SINK_SLOT 65536
+#define TRUNK_HEADER 32
+#define TRUNK_KIND_UP 0x11
+#define RTP_FIRST_BYTE 0x80
+/* latency buckets, one a microsecond; the last holds everything above */
+#define LATENCY_BUCKETS 100000
+
+struct sink_page {
+    struct fr_tally tally;
+    uint64_t unique;        /* stamps seen for the first time */
+    uint64_t duplicates;
+    uint64_t latency_us[LATENCY_BUCKETS];
+};
+
+static uint8_t slots[SINK_BATCH][SINK_SLOT];
+static uint8_t controls[SINK_BATCH][CMSG_SPACE(sizeof(int))];
+static struct iovec vectors[SINK_BATCH];
+static struct mmsghdr messages[SINK_BATCH];
+static struct sink_page *page;
+static uint8_t *seen;
+static uint64_t numbers;
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void take_packet(const uint8_t *packet, size_t length, uint64_t now)
+{
+    struct fr_stamp stamp;
+    page->tally.packets++;
+    page->tally.bytes += length;
+    if (length < TRAFFIC_SIZE_MIN)
+        return;
+    memcpy(&stamp, packet + TRAFFIC_RTP_HEADER, sizeof stamp);
+    if (stamp.magic != STAMP_MAGIC)
+        return;
+    if (stamp.number < numbers) {
+        uint8_t bit = (uint8_t)(1u << (stamp.number & 7));
+        if (seen[stamp.number >> 3] & bit)
+            page->duplicates++;
+        else
+            page->unique++;
+        seen[stamp.number >> 3] |= bit;
+    }
+    if (stamp.sent_ns) {
+        uint64_t us = (now - stamp.sent_ns) / 1000;
+        page->latency_us[us < LATENCY_BUCKETS ? us : LATENCY_BUCKETS - 1]++;
+    }
+}
+
+/* Counts nothing behind the place where a bundle's lengths stop adding up; a HELLO is not a bundle and passes silently. */
+static void take_datagram(const uint8_t *datagram, size_t length, uint64_t now)
+{
+    if (length && datagram[0] == RTP_FIRST_BYTE)
+        take_packet(datagram, length, now);
+    if (length < TRUNK_HEADER || datagram[0] != TRUNK_KIND_UP)
+        return;
+    size_t count = (size_t)datagram[2] << 8 | datagram[3];
+    size_t header = TRUNK_HEADER, payload = TRUNK_HEADER + ((size_t)datagram[6] << 8 | datagram[7]);
+    for (size_t i = 0; i < count; i++) {
+        if (header + 8 > length)
+            break;
+        size_t size = ((size_t)datagram[header] << 8 | datagram[header + 1]) & 0xfff;
+        header += datagram[header] & 0x80 ? 24 : 8;
+        if (payload + size > length) {
+            page->tally.refused++;
+            break;
+        }
+        take_packet(datagram + payload, size, now);
+        payload += size;
+    }
+}
+
+static size_t segment_size(struct msghdr *message, size_t length)
+{
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control))
+        if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
+            int size;
+            memcpy(&size, CMSG_DATA(control), sizeof size);
+            return (size_t)size;
+        }
+    return length ? length : 1;
+}
+
+static void receive(int fd)
+{
+    for (int i = 0; i < SINK_BATCH; i++) {
+        vectors[i] = (struct iovec){slots[i], SINK_SLOT};
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = &vectors[i], .msg_iovlen = 1};
+        messages[i].msg_hdr.msg_control = controls[i];
+        messages[i].msg_hdr.msg_controllen = sizeof controls[i];
+    }
+    int count = recvmmsg(fd, messages, SINK_BATCH, MSG_DONTWAIT, NULL);
+    if (count < 0 && errno != EINTR && errno != EAGAIN)
+        fr_fail("recvmmsg");
+    uint64_t now = now_ns();
+    for (int i = 0; i < count; i++) {
+        size_t length = messages[i].msg_len, segment = segment_size(&messages[i].msg_hdr, length);
+        for (size_t at = 0; at < length; at += segment)
+            take_datagram(slots[i] + at, length - at < segment ? length - at : segment, now);
+    }
+    fr_tally_add(&page->tally.calls, count > 0);
+}
+
+static void set_dropping(int fd, bool dropping)
+{
+    struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = 1, .filter = code};
+    int done = dropping ? setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
+                        : setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, NULL, 0);
+    if (done != 0 && errno != ENOENT)
+        fr_fail("SO_ATTACH_FILTER");
+}
+
+/* False when standard input has ended. */
+static bool obey(int fd)
+{
+    char line[32];
+    ssize_t length = read(STDIN_FILENO, line, sizeof line - 1);
+    if (length <= 0)
+        return false;
+    line[length] = 0;
+    if (strcmp(line, "drop\n") == 0 || strcmp(line, "count\n") == 0) {
+        set_dropping(fd, line[0] == 'd');
+    } else if (strcmp(line, "forget\n") == 0) {
+        page->unique = page->duplicates = 0;
+        memset(page->latency_us, 0, sizeof page->latency_us);
+        memset(seen, 0, numbers / 8 + 1);
+    }
+    printf("{\"done\": true}\n");
+    fflush(stdout);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct sockaddr_in local = fr_parse_endpoint(fr_option_text(argc, argv, "--listen", NULL));
+    numbers = fr_option_number(argc, argv, "--numbers", 0);
+    page = fr_map_file(fr_option_text(argc, argv, "--tally", NULL), sizeof *page + numbers / 8 + 1);
+    seen = (uint8_t *)(page + 1);
+    int fd = fr_open_udp(&local), gro = 1;
+    if (setsockopt(fd, SOL_UDP, UDP_GRO, &gro, sizeof gro) != 0)
+        fr_fail("UDP_GRO");
+    fr_stop_on_signals();
+    fr_say_ready(fd, &local);
+    struct pollfd watched[] = {{.fd = fd, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+    while (!fr_stop) {
+        if (poll(watched, 2, -1) < 0)
+            continue;
+        if (watched[0].revents)
+            receive(fd);
+        if (watched[1].revents && !obey(fd))
+            break;
+    }
+    fr_say_totals(&page->tally);
+    return 0;
+}
