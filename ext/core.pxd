@@ -338,6 +338,7 @@ cdef extern from "io/local.h" nogil:
     int fr_locals_find(const fr_locals *locals, unsigned listener, const fr_address *address)
     int fr_locals_of_family(const fr_locals *locals, bint is_v4)
     bint fr_locals_is_own(const fr_locals *locals, const fr_address *source)
+    int fr_host_addresses(fr_address *addresses, unsigned room)
     bint fr_local_destination(msghdr *message, uint16_t port_be, fr_address *destination)
 
 

@@ -8,7 +8,7 @@ The batch is worked through three times, so that each memory access of a pass wa
 shape and hash, index, flow. Whatever needs cryptography waits until the live calls have been sent.
 """
 
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, EINVAL, errno
 from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -288,7 +288,7 @@ cdef int open_token(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_
         return FR_ADMISSION_BUDGET
     opened = fr_token_open(&relay.codec, key, check.token, check.token_length, token)
     if opened != 0:
-        return FR_TOKEN_FORGED
+        return FR_TOKEN_MALFORMED if opened == -EINVAL else FR_TOKEN_FORGED
     if token.cluster != relay.cluster:
         return FR_TOKEN_FOREIGN_CLUSTER
     if token.minted_at_s + <uint64_t>limits.token_lifetime_s < relay.unix_s:

@@ -2,6 +2,7 @@
 #include "io/local.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <string.h>
 
 static uint8_t prepare_control(const struct fr_address *address, uint8_t *control)
@@ -85,4 +86,18 @@ bool fr_local_destination(struct msghdr *message, uint16_t port_be, struct fr_ad
         }
     }
     return false;
+}
+
+int fr_host_addresses(struct fr_address *addresses, unsigned room)
+{
+    struct ifaddrs *list;
+    unsigned count = 0;
+
+    if (getifaddrs(&list) < 0)
+        return -errno;
+    for (const struct ifaddrs *at = list; at && count < room; at = at->ifa_next)
+        if (at->ifa_addr && fr_address_from_sockaddr(&addresses[count], at->ifa_addr))
+            count++;
+    freeifaddrs(list);
+    return (int)count;
 }

@@ -50,4 +50,7 @@ bool fr_locals_is_own(const struct fr_locals *locals, const struct fr_address *s
 /* Where the datagram was sent to, from its control messages: false when they do not say. Port is port_be. */
 bool fr_local_destination(struct msghdr *message, uint16_t port_be, struct fr_address *destination);
 
+/* The host's unicast addresses (port 0), at most `room`; called at start. Their number, or -errno. */
+int fr_host_addresses(struct fr_address *addresses, unsigned room);
+
 #endif

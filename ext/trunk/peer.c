@@ -123,6 +123,8 @@ static void start_epoch(struct fr_peer *peer, uint64_t epoch_us)
 
 bool fr_peer_accept(struct fr_peer *peer, uint64_t epoch_us, uint64_t sequence, uint64_t now_ms, uint32_t forget_ms)
 {
+    if (!sequence)
+        return false;
     if (epoch_us != peer->epoch_us) {
         bool is_forgotten = !peer->heard_ms || now_ms - peer->heard_ms >= forget_ms;
         if (epoch_us < peer->epoch_us && !is_forgotten)
@@ -131,7 +133,7 @@ bool fr_peer_accept(struct fr_peer *peer, uint64_t epoch_us, uint64_t sequence, 
     }
     if (sequence > peer->highest)
         advance(peer, sequence);
-    else if (!sequence || sequence + FR_REPLAY_WINDOW <= peer->highest)
+    else if (sequence + FR_REPLAY_WINDOW <= peer->highest)
         return false;
     if (test_and_set(peer, sequence))
         return false;
