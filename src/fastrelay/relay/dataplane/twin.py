@@ -18,7 +18,6 @@ from fastrelay.relay.dataplane.twin_addresses import (
     Network,
     canonical_client,
     canonical_endpoint,
-    first_of_family,
     is_ipv4,
     is_sendable,
 )
@@ -114,12 +113,12 @@ class RelayTwin:
     ) -> tuple[list[Verdict], list[tuple[Endpoint, bytes]]]:
         """One receive batch: the verdict of each datagram, and the trunk datagrams that leave.
 
-        Known clients go first, so that a flood of strangers never delays a live call. Strangers keep their order and
-        look again for their flow: a first check is often followed by the same client's DTLS within one batch.
+        Known clients are forwarded first, in datagrams of their own, so that a flood of strangers never delays a live
+        call. Strangers keep their order and look again for their flow: a client's DTLS may be right behind its check.
         """
         verdicts: dict[int, Verdict] = {}
         strangers: list[tuple[int, Arrival]] = []
-        batch = UpBatch()
+        known_batch, stranger_batch = UpBatch(), UpBatch()
         for index, (packet, source, via) in enumerate(packets):
             arrival = self._shape(packet, source, via)
             if isinstance(arrival, Verdict):
@@ -129,13 +128,13 @@ class RelayTwin:
             if flow is None or _other_token(flow, arrival):
                 strangers.append((index, arrival))
             else:
-                verdicts[index] = self._forward_up(flow, arrival, batch, now_ms)
+                verdicts[index] = self._forward_up(flow, arrival, known_batch, now_ms)
         for index, arrival in strangers:
-            verdicts[index] = self._handle_stranger(arrival, batch, now_ms, unix_s)
+            verdicts[index] = self._handle_stranger(arrival, stranger_batch, now_ms, unix_s)
         ordered = [verdicts[index] for index in range(len(packets))]
         for verdict, (packet, _, _) in zip(ordered, packets, strict=True):
             self._count(verdict, min(len(packet), LENGTH_CUT))
-        return ordered, self._trunk.bundles(batch, unix_s)
+        return ordered, self._trunk.bundles(known_batch, unix_s) + self._trunk.bundles(stranger_batch, unix_s)
 
     def _shape(self, packet: bytes, source: Source, via: int) -> Arrival | Verdict:
         if not packet:
@@ -145,10 +144,7 @@ class RelayTwin:
         packet_class = classify(packet)
         if packet_class is PacketClass.OTHER:
             return Verdict.NOT_WEBRTC
-        client = canonical_client(*source)
-        if client.port == 0 or (client.ip, client.port) in self._locals:
-            return Verdict.BAD_SOURCE
-        return Arrival(packet, client, via, packet_class)
+        return Arrival(packet, canonical_client(*source), via, packet_class)
 
     def _forward_up(self, flow: Flow, arrival: Arrival, batch: UpBatch, now_ms: int) -> Verdict:
         flow.heard(arrival.via, len(arrival.packet), now_ms)
@@ -157,7 +153,11 @@ class RelayTwin:
 
     def _handle_stranger(self, arrival: Arrival, batch: UpBatch, now_ms: int, unix_s: int) -> Verdict:
         """A client without a flow, or a check that may move one."""
-        flow = self._table.find(arrival.client)
+        client = arrival.client
+        endpoint = (client.ip, client.port)
+        if not is_sendable(endpoint) or endpoint in self._locals:
+            return Verdict.BAD_SOURCE
+        flow = self._table.find(client)
         if flow is not None and _other_token(flow, arrival) is None:
             return self._forward_up(flow, arrival, batch, now_ms)
         if arrival.packet_class is not PacketClass.STUN:
@@ -165,7 +165,7 @@ class RelayTwin:
         check = parse_check(arrival.packet)
         if not isinstance(check, Check):
             return Verdict[check.name]
-        token = self._admission.open(arrival.packet, check, arrival.client.ip, now_ms, unix_s)
+        token = self._admission.open(arrival.packet, check, client.ip, now_ms, unix_s)
         if isinstance(token, Verdict):
             return token
         admitted = self._admit(flow, arrival, check.token, token, now_ms)
@@ -178,7 +178,8 @@ class RelayTwin:
         self, flow: Flow | None, arrival: Arrival, text: bytes, token: RouteToken, now_ms: int
     ) -> Flow | Verdict:
         """Makes the client's flow, or moves it; the limits of the tables are the last that may refuse."""
-        if self._table.session_flows(token.session_id, other_than=flow) >= self._limits.session_flows:
+        stays_in_session = flow is not None and flow.session_id == token.session_id
+        if not stays_in_session and self._table.session_flows(token.session_id) >= self._limits.session_flows:
             return Verdict.SESSION_BUDGET
         peer = self._trunk.peers.find_or_insert(token.transceiver, now_ms)
         if peer is None:
@@ -226,27 +227,22 @@ class RelayTwin:
         return verdicts, frame_verdicts, out
 
     def _handle_frame(self, frame: Frame, peer: Peer, via: int, out: list[Down], now_ms: int) -> Verdict:
+        flow = self._table.find(frame.client)
         if frame.closes:
-            return self._close(frame.client, peer)
+            return self._close(flow, peer)
         if not frame.payload:
             return Verdict.DOWN_EMPTY
-        default_via = first_of_family(self._locals, frame.client.ip)
-        if default_via is None or not is_sendable((frame.client.ip, frame.client.port)):
-            return Verdict.DOWN_BAD_ADDRESS
-        flow = self._table.find(frame.client)
         if flow is None:
-            if not self._recreations.take(now_ms):
-                return Verdict.DOWN_RECREATE_BUDGET
-            if not self._make_room():
-                return Verdict.DOWN_TABLE_FULL
-            flow = self._recreate(frame.client, peer, via if self._reaches(via, frame.client) else default_via, now_ms)
-            verdict = Verdict.DOWN_RECREATED
+            made = self._recreate(frame.client, peer, via, now_ms)
+            if isinstance(made, Verdict):
+                return made
+            flow, verdict = made, Verdict.DOWN_RECREATED
         elif flow.peer is not peer:
             return Verdict.DOWN_NOT_YOURS
         elif flow.is_confirmed:
             verdict = Verdict.DOWN_FORWARDED
         elif len(frame.payload) > flow.bytes_up:
-            return Verdict.DOWN_AMPLIFIED  # a spoofed source must not be sent more than was sent in its name
+            return Verdict.DOWN_AMPLIFIED  # the answer to a forged source may not be larger than the forgery
         else:
             self._table.confirm(flow)
             self._events["flows_confirmed"] += 1
@@ -255,23 +251,31 @@ class RelayTwin:
         out.append(Down(flow.client, flow.via, frame.payload))
         return verdict
 
-    def _close(self, client: Client, peer: Peer) -> Verdict:
-        flow = self._table.find(client)
+    def _close(self, flow: Flow | None, peer: Peer) -> Verdict:
         if flow is None or flow.peer is not peer:
             return Verdict.DOWN_CLOSE_UNKNOWN
         self._table.remove(flow)
         self._events["flows_closed"] += 1
         return Verdict.DOWN_CLOSED
 
-    def _recreate(self, client: Client, peer: Peer, via: int, now_ms: int) -> Flow:
+    def _recreate(self, client: Client, peer: Peer, via: int, now_ms: int) -> Flow | Verdict:
         """The transceiver vouches for an address it has authenticated, so the flow is confirmed at once."""
-        flow = Flow(client, via, peer, NO_SESSION, None, is_confirmed=True, last_seen_ms=now_ms)
+        usable_via = self._usable_via(via, client)
+        if usable_via is None or not is_sendable((client.ip, client.port)):
+            return Verdict.DOWN_BAD_ADDRESS
+        if not self._recreations.take(now_ms):
+            return Verdict.DOWN_RECREATE_BUDGET
+        if not self._make_room():
+            return Verdict.DOWN_TABLE_FULL
+        flow = Flow(client, usable_via, peer, NO_SESSION, None, is_confirmed=True, last_seen_ms=now_ms)
         self._table.insert(flow)
         self._events["flows_recreated"] += 1
         return flow
 
-    def _reaches(self, via: int, client: Client) -> bool:
-        return via < len(self._locals) and is_ipv4(self._locals[via][0]) == is_ipv4(client.ip)
+    def _usable_via(self, via: int, client: Client) -> int | None:
+        """The bundle's, if it names a local address of the client's family, else the first that is one."""
+        of_family = [index for index, (ip, _) in enumerate(self._locals) if is_ipv4(ip) == is_ipv4(client.ip)]
+        return via if via in of_family else next(iter(of_family), None)
 
     # --- time, and what an operator sees ----------------------------------------------------------
 
@@ -281,9 +285,9 @@ class RelayTwin:
             self._table.remove(flow)
             self._events["flows_expired_idle" if flow.is_confirmed else "flows_expired_unconfirmed"] += 1
 
-    def hello(self, now_us: int, now_ms: int) -> list[tuple[Endpoint, bytes]]:
+    def hello(self, now_us: int, unix_s: int) -> list[tuple[Endpoint, bytes]]:
         """The HELLOs that are due."""
-        return self._trunk.hellos(now_us, now_ms)
+        return self._trunk.hellos(now_us, unix_s)
 
     def flows(self) -> list[FlowRecord]:
         return self._table.records()

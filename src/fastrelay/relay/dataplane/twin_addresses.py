@@ -6,7 +6,7 @@ Must not live here: parsing of packets, sockets, tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from fastrelay.wire.trunk import Client
@@ -51,8 +51,3 @@ def is_sendable(endpoint: Endpoint) -> bool:
 def is_allowed(ip: str, allowed: Iterable[Network]) -> bool:
     address = ip_address(ip)
     return any(address in network for network in allowed)
-
-
-def first_of_family(locals_: Sequence[Endpoint], like_ip: str) -> int | None:
-    """The index of the first local address that can reach `like_ip`'s family; None when there is none."""
-    return next((via for via, (ip, _) in enumerate(locals_) if is_ipv4(ip) == is_ipv4(like_ip)), None)

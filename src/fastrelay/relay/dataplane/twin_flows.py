@@ -70,12 +70,9 @@ class FlowTable:
     def find(self, client: Client) -> Flow | None:
         return self._flows.get(client)
 
-    def session_flows(self, session_id: bytes, other_than: Flow | None = None) -> int:
-        """How many flows the session holds, not counting one that is about to move within it."""
-        held = self._sessions[session_id]
-        if other_than is not None and other_than.session_id == session_id:
-            held -= 1
-        return held
+    def session_flows(self, session_id: bytes) -> int:
+        """How many flows the session holds; those made again from the trunk count for none."""
+        return self._sessions[session_id]
 
     def has_room(self) -> bool:
         return len(self._flows) < self._capacity

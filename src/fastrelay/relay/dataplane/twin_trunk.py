@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastrelay.errors import ConfigError
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.dataplane.twin_addresses import Endpoint, Network, canonical_endpoint, is_allowed
 from fastrelay.relay.dataplane.twin_peers import Peer, PeerTable
@@ -78,21 +79,29 @@ class TrunkEnd:
     def bundles(self, batch: UpBatch, unix_s: int) -> list[tuple[Endpoint, bytes]]:
         """The batch's frames, one transceiver and `via` after the other in the order of their first packets."""
         sender = self._sender(unix_s)
+        if sender is None:
+            return []
         return [
             (peer.address, build_bundle(Kind.BUNDLE_UP, sender, peer.next_sequence(), via, bundle))
             for (peer, via), frames in batch.groups.items()
             for bundle in fill_bundles(frames)
         ]
 
-    def hellos(self, now_us: int, now_ms: int) -> list[tuple[Endpoint, bytes]]:
-        due = self.peers.to_greet(now_ms)
-        sender = self._sender(now_us // 1_000_000)
+    def hellos(self, now_us: int, unix_s: int) -> list[tuple[Endpoint, bytes]]:
+        sender = self._sender(unix_s)
+        if sender is None:
+            return []
         return [
-            (peer.address, build_hello(Kind.HELLO_UP, sender, peer.next_sequence(), peer.hello(now_us))) for peer in due
+            (peer.address, build_hello(Kind.HELLO_UP, sender, peer.next_sequence(), peer.hello(now_us)))
+            for peer in self.peers.to_greet(now_us // 1000)
         ]
 
-    def _sender(self, unix_s: int) -> Sender:
-        key = self._ring.minting_key(unix_s)
+    def _sender(self, unix_s: int) -> Sender | None:
+        """None when no key of the ring may mint: nothing can be authenticated, so nothing is sent."""
+        try:
+            key = self._ring.minting_key(unix_s)
+        except ConfigError:
+            return None
         return Sender(key.id, key.trunk_key, self._epoch_us)
 
 

@@ -32,7 +32,7 @@ class Verdict(IntEnum):
     EMPTY = "zero-length datagram"
     OVERSIZE = "datagram longer than a client packet may be"
     NOT_WEBRTC = "first byte is neither STUN, DTLS nor SRTP"
-    BAD_SOURCE = "source cannot be answered: port 0 or the relay's own address"
+    BAD_SOURCE = "source cannot be answered: port 0, not unicast, or the relay's own address"
     UNKNOWN_CLIENT = "not STUN, and no flow for this address"
 
     # STUN that would make or move a flow, refused
