@@ -152,26 +152,27 @@ cdef class RelayCore:
     flow_page_bytes and counter_page_bytes, made here when absent; a page of ours is taken over with its flows.
     """
 
-    def __cinit__(self, keys, allowed, int cluster, locals_, limits, uint64_t epoch_us, *, flow_page=None,
-                  counter_page=None):
+    def __cinit__(self, *_, **__):
         cdef int failed
-        self.sent = []
-        self.limits = limits
         self.relay = <fr_relay *>aligned_alloc(64, (sizeof(fr_relay) + 63) // 64 * 64)
         if self.relay == NULL:
             raise MemoryError()
         memset(self.relay, 0, sizeof(fr_relay))
+        failed = fr_token_codec_open(&self.relay.codec) or fr_hmac_open(&self.relay.sha1, b"SHA1")
+        if failed:
+            raise OSError(-failed, f"libcrypto: {strerror(-failed).decode()}")
+
+    def __init__(self, keys, allowed, int cluster, locals_, limits, uint64_t epoch_us, *, flow_page=None,
+                 counter_page=None):
+        if not 0 <= cluster <= 0xffff:
+            raise ValueError(f"cluster {cluster} is out of range 0-65535")
+        self.sent = []
         self.relay.trunk_fd = -1
         self.relay.trunk_family = AF_INET6
         self.relay.is_offloading = True
         self.relay.sink_state = <void *>self
         self.relay.trunk_sink = collect_trunk
         self.relay.client_sink = collect_clients
-        failed = fr_token_codec_open(&self.relay.codec) or fr_hmac_open(&self.relay.sha1, b"SHA1")
-        if failed:
-            raise OSError(-failed, f"libcrypto: {strerror(-failed).decode()}")
-        if not 0 <= cluster <= 0xffff:
-            raise ValueError(f"cluster {cluster} is out of range 0-65535")
         self.relay.cluster = cluster
         self.set_keys(keys)
         self.set_allowed(allowed)

@@ -49,13 +49,15 @@ cdef class RelayLoop(RelayCore):
 
     cdef int epoll
 
-    def __cinit__(self, keys, allowed, int cluster, locals_, limits, uint64_t epoch_us, *, listeners=(), trunk=None,
-                  bint is_offloading=True, bint is_spinning=False, flow_page=None, counter_page=None):
+    def __cinit__(self, *_, **__):
         self.epoll = -1
-        if trunk is None or not listeners:
-            raise ValueError("a loop needs listeners and a trunk socket")
-        if len(listeners) > FR_LISTENERS:
-            raise ValueError(f"{len(listeners)} listeners, at most {FR_LISTENERS}")
+
+    def __init__(self, keys, allowed, int cluster, locals_, limits, uint64_t epoch_us, *, listeners, trunk,
+                 bint is_offloading=True, bint is_spinning=False, flow_page=None, counter_page=None):
+        RelayCore.__init__(self, keys, allowed, cluster, locals_, limits, epoch_us, flow_page=flow_page,
+                           counter_page=counter_page)
+        if not 1 <= len(listeners) <= FR_LISTENERS:
+            raise ValueError(f"{len(listeners)} listeners, must be 1 to {FR_LISTENERS}")
         self.relay.trunk_sink = NULL
         self.relay.client_sink = NULL
         self.relay.trunk_fd, self.relay.trunk_family = trunk
