@@ -11,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 
 from fastrelay._ext.relay_loop import RelayLoop
-
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.sockets import open_listener, open_trunk
 

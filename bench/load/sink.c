@@ -136,8 +136,9 @@ static void set_dropping(int fd, bool dropping)
 {
     struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
     struct sock_fprog program = {.len = 1, .filter = code};
+    int unused = 0; /* the kernel wants an int even where it reads none */
     int done = dropping ? setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
-                        : setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, NULL, 0);
+                        : setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
     if (done != 0 && errno != ENOENT)
         fr_fail("SO_ATTACH_FILTER");
 }

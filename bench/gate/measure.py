@@ -1,0 +1,135 @@
+"""Measures instructions and allocations per packet: a relay under callgrind, real sockets, packets queued beforehand.
+
+Queues are filled before the loop runs, so every batch is full and the figures are the same from run to run.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.gate.budget import load_budget
+from bench.gate.profile import Profile, read_profiles
+from bench.load import build
+from bench.load.failure import BenchFailure
+from bench.load.relay_candidate import Relay
+from bench.load.report import Row, Verdict
+from bench.load.traffic import CLIENT_PORT, TRANSCEIVER_PORT, DownGenerator, Sink, Traffic, UpGenerator
+
+PACKETS = 8192
+WARM_UP = 1024
+# the method that runs the loop (its body is inlined here): all a packet costs lies below it
+LOOP_FUNCTION = "__pyx_pw_*10relay_loop_9RelayLoop_*run"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One fixed workload."""
+
+    name: str
+    what: str
+    traffic: Traffic
+    is_up: bool
+
+
+PHASES = (
+    Phase("up_160", "up, 160 bytes, one transceiver", Traffic(256), is_up=True),
+    Phase("up_mixed", "up, 60–200 bytes, 8 transceivers", Traffic(4096, 8, 60, 200), is_up=True),
+    Phase("down_160", "down, 160 bytes, 256 clients", Traffic(256), is_up=False),
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one phase cost per packet."""
+
+    phase: Phase
+    instructions: float
+    allocations: float
+    by_function: dict[str, float]
+
+
+class ProfiledRelay(Relay):
+    """The relay candidate inside callgrind, driven phase by phase."""
+
+    def command(self) -> list[str]:
+        """The gate's child under valgrind."""
+        setup = super().command()[-1]
+        return [
+            *("valgrind", "-q", "--tool=callgrind", f"--log-file={self.stem()}.log"),
+            *("--collect-atstart=no", f"--toggle-collect={LOOP_FUNCTION}", f"--callgrind-out-file={self.stem()}"),
+            *(sys.executable, "-m", "bench.gate.child", setup),
+        ]
+
+    def stem(self) -> Path:
+        """What the profiles of this run are called."""
+        return build.OUT / "gate" / f"callgrind.out.{self.name}"
+
+    def profile(self, label: str, packets: int) -> None:
+        """Fills the socket and has the loop empty it as one phase."""
+        lost = self.lost()
+        self.fill(packets)
+        self.program().ask(f"{label} {packets}")
+        if self.lost() != lost:
+            raise BenchFailure(f"{self.name}: {self.lost() - lost} of {packets} packets were lost")
+
+
+def measure(phase: Phase) -> Figure:
+    """One run under callgrind."""
+    if shutil.which("valgrind") is None:
+        raise BenchFailure("valgrind is not installed: apt-get install valgrind")
+    with ExitStack() as stack:
+        sink = Sink(TRANSCEIVER_PORT if phase.is_up else CLIENT_PORT)
+        stack.callback(sink.stop)
+        sink.drop()
+        generator = (
+            UpGenerator(phase.traffic)
+            if phase.is_up
+            else DownGenerator(phase.traffic, Relay.trunk_key_file(), Relay.KEY_ID)
+        )
+        stack.callback(generator.stop)
+        relay = ProfiledRelay(phase.name, phase.traffic, generator, is_up=phase.is_up)
+        clear(relay.stem())
+        stack.callback(relay.stop)
+        relay.start()
+        if not relay.program().ready["profiled"]:
+            raise BenchFailure("the gate's child does not run under callgrind")
+        relay.profile("warm_up", WARM_UP)
+        relay.profile(phase.name, PACKETS)
+    profile = read_profiles(relay.stem()).get(phase.name)
+    if profile is None or profile.instructions == 0:
+        raise BenchFailure(f"callgrind has not seen {LOOP_FUNCTION}: was the loop renamed, or its symbols stripped?")
+    return figure(phase, profile)
+
+
+def figure(phase: Phase, profile: Profile) -> Figure:
+    """A phase's profile, by packet."""
+    by_function = {name: count / PACKETS for name, count in profile.by_function.items()}
+    return Figure(phase, profile.instructions / PACKETS, profile.allocations / PACKETS, by_function)
+
+
+def clear(stem: Path) -> None:
+    """Removes the profiles of an earlier run."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for old in stem.parent.glob(f"{stem.name}*"):
+        old.unlink()
+
+
+def gate_rows(step: Callable[[], None]) -> list[Row]:
+    """The figures as rows of the benchmark table, against the budget."""
+    budget = load_budget()
+    rows = []
+    for phase in PHASES:
+        found = measure(phase)
+        step()
+        rows.append(row(f"instructions per packet, {phase.what}", found.instructions, budget.instructions[phase.name]))
+        rows.append(row(f"allocations per packet, {phase.what}", found.allocations, budget.allocations[phase.name]))
+    return rows
+
+
+def row(what: str, value: float, budget: float) -> Row:
+    """One figure beside its budget."""
+    verdict = Verdict.HOLDS if value <= budget else Verdict.MISSED
+    return Row(what, f"{value:.1f}", "", f"{value / budget:.2f}" if budget else "", f"≤ {budget:g}", verdict)
