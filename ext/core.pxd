@@ -375,15 +375,48 @@ cdef extern from "io/batch.h" nogil:
     void fr_read_note(msghdr *message, fr_received_note *note)
     void fr_trunk_queue_segment(fr_trunk_queue *queue, unsigned at, uint16_t segment_bytes)
     int fr_read_socket_error(int fd, fr_sockaddr *destination)
+
+
+cdef extern from "io/offload.h" nogil:
     int fr_offload_works(int family)
+
+
+cdef extern from "trunk/end.h" nogil:
+    struct fr_network:
+        uint64_t high, low, high_mask, low_mask
+    struct fr_allowed:
+        unsigned count
+        fr_network *networks
+    bint fr_allowed_hold(const fr_allowed *allowed, const fr_address *address)
+    struct fr_now:
+        uint64_t ms, unix_s
+    struct fr_trunk_end:
+        int fd, family
+        bint is_relay, is_offloading
+        uint32_t hello_every_ms, peer_forget_ms, kernel_drops
+        int last_peer
+        uint64_t epoch_us
+        fr_hash_key hash_key
+        const fr_keyring *keyring
+        const fr_allowed *allowed
+        const fr_now *now
+        fr_peer_page *peers
+        fr_counters *counters
+        void (*sink)(void *sink_state, fr_trunk_end *end) noexcept nogil
+        void *sink_state
+        fr_writer writer
+        uint16_t *burst_peer
+        fr_trunk_queue queue
+        fr_down_ring ring
+    int fr_trunk_end_judge(fr_trunk_end *end, const fr_address *source, const uint8_t *datagram, uint32_t length,
+                           fr_trunk_header *header, int *slot)
+    bint fr_trunk_end_head(fr_trunk_end *end, unsigned slot, fr_trunk_kind kind, uint16_t via, fr_burst_head *head)
 
 
 cdef extern from "relay.h" nogil:
     enum:
         FR_LENGTH_CUT
         FR_DOWN_FRAMES
-    struct fr_network:
-        uint64_t high, low, high_mask, low_mask
     struct fr_up_batch:
         unsigned count
         const uint8_t **payload
@@ -410,36 +443,26 @@ cdef extern from "relay.h" nogil:
     struct fr_relay:
         fr_limits limits
         fr_keyring keyring
-        fr_network *allowed
-        unsigned allowed_count
+        fr_allowed allowed
         uint16_t cluster
+        bint is_spinning
         fr_listener *listeners
         unsigned listener_count
-        int trunk_fd, trunk_family
-        bint is_offloading, is_spinning
         fr_table table
         fr_counters *counters
         fr_token_codec codec
         fr_hmac sha1
-        uint64_t now_ms, unix_s
+        fr_now now
+        fr_trunk_end trunk
         fr_locals locals
         fr_bucket admissions, recreations
-        uint64_t epoch_us, hello_check_ms, swept_ms, sweep_debt
-        uint32_t trunk_kernel_drops
-        int last_peer
+        uint64_t hello_check_ms, swept_ms, sweep_debt
         fr_up_batch up
         fr_group *groups
         unsigned group_count
         uint16_t *group_of_peer
-        uint16_t *burst_peer
-        fr_writer writer
         fr_down_batch down
         fr_up_ring up_ring
-        fr_down_ring down_ring
-        fr_trunk_queue trunk_queue
         fr_client_queue *client_queues
         void (*client_sink)(void *sink_state, fr_relay *relay, unsigned listener) noexcept nogil
-        void (*trunk_sink)(void *sink_state, fr_relay *relay) noexcept nogil
-        void *sink_state
-    bint fr_relay_allows(const fr_relay *relay, const fr_address *address)
     bint fr_address_is_sendable(const fr_address *address)

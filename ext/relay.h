@@ -12,7 +12,7 @@
 #include "io/local.h"
 #include "limits.h"
 #include "route/token.h"
-#include "trunk/bundle.h"
+#include "trunk/end.h"
 #include "wire/demux.h"
 
 /* A verdict of a forwarded client datagram is its class: the loop never translates one into the other. */
@@ -22,16 +22,6 @@ _Static_assert(FR_CLASS_STUN == (int)FR_UP_STUN && FR_CLASS_DTLS == (int)FR_UP_D
 
 /* A length above FR_CLIENT_DATAGRAM_MAX, for datagrams the kernel had to cut. */
 #define FR_LENGTH_CUT (FR_CLIENT_DATAGRAM_MAX + 1)
-
-struct fr_network {
-    uint64_t high, low, high_mask, low_mask; /* of the v4-mapped form, in memory order */
-};
-
-static inline bool fr_network_holds(const struct fr_network *network, const struct fr_address *address)
-{
-    return ((address->high ^ network->high) & network->high_mask) == 0
-           && ((address->low ^ network->low) & network->low_mask) == 0;
-}
 
 /* One receive batch of client datagrams, column by column. */
 struct fr_up_batch {
@@ -74,15 +64,11 @@ struct fr_relay {
     /* set at start and at reload */
     struct fr_limits limits;
     struct fr_keyring keyring;
-    struct fr_network allowed[FR_ALLOWED];
-    unsigned allowed_count;
+    struct fr_allowed allowed;
     uint16_t cluster;
+    bool is_spinning; /* never sleep between turns */
     struct fr_listener listeners[FR_LISTENERS];
     unsigned listener_count;
-    int trunk_fd;
-    int trunk_family;
-    bool is_offloading; /* UDP_SEGMENT works; once false, false for good */
-    bool is_spinning;   /* never sleep between turns */
 
     /* shared memory */
     struct fr_table table;
@@ -92,46 +78,27 @@ struct fr_relay {
     struct fr_token_codec codec;
     struct fr_hmac sha1;
 
-    /* this turn's time */
-    uint64_t now_ms;
-    uint64_t unix_s;
-
     /* the worker's own state */
+    struct fr_now now;
+    struct fr_trunk_end trunk;
     struct fr_locals locals;
     struct fr_bucket admissions;
     struct fr_bucket recreations;
-    uint64_t epoch_us;
     uint64_t hello_check_ms;
     uint64_t swept_ms;
     uint64_t sweep_debt; /* slot-milliseconds not yet swept */
-    uint32_t trunk_kernel_drops;
-    int last_peer;       /* the sender of the previous trunk datagram, a guess */
 
     /* scratch of one turn */
     struct fr_up_batch up;
     struct fr_group groups[FR_BATCH];
     unsigned group_count;
     uint16_t group_of_peer[FR_PEERS]; /* a guess, checked against groups[] */
-    uint16_t burst_peer[FR_BATCH];
-    struct fr_writer writer;
     struct fr_down_batch down;
     struct fr_up_ring up_ring;
-    struct fr_down_ring down_ring;
-    struct fr_trunk_queue trunk_queue;
     struct fr_client_queue client_queues[FR_LISTENERS];
-    /* Tests run the decisions without sockets: what would be sent stays in the queues and this takes it. */
+    /* Tests run without sockets: when set, it takes what is queued for the clients of one listener. */
     void (*client_sink)(void *sink_state, struct fr_relay *relay, unsigned listener);
-    void (*trunk_sink)(void *sink_state, struct fr_relay *relay);
-    void *sink_state;
 };
-
-static inline bool fr_relay_allows(const struct fr_relay *relay, const struct fr_address *address)
-{
-    for (unsigned i = 0; i < relay->allowed_count; i++)
-        if (fr_network_holds(&relay->allowed[i], address))
-            return true;
-    return false;
-}
 
 /* Whether a datagram can be sent to this address at all: not unspecified, multicast, broadcast or port 0. */
 static inline bool fr_address_is_sendable(const struct fr_address *address)

@@ -18,8 +18,8 @@ from libc.string cimport memcpy, memset, strerror
 
 from core cimport *
 from fastrelay._ext.relay_down cimport down_datagram, down_flush
-from fastrelay._ext.relay_send cimport send_hellos
 from fastrelay._ext.relay_up cimport up_handle
+from fastrelay._ext.trunk_end cimport end_hellos
 
 
 cdef extern from "<stdlib.h>" nogil:
@@ -104,9 +104,9 @@ def offload_works(is_ipv6: bool):
 
 # --- sinks -----------------------------------------------------------------------
 
-cdef void collect_trunk(void *state, fr_relay *relay) noexcept with gil:
+cdef void collect_trunk(void *state, fr_trunk_end *end) noexcept with gil:
     """In place of sending: the queued messages, cut as the kernel would cut them."""
-    cdef fr_trunk_queue *queue = &relay.trunk_queue
+    cdef fr_trunk_queue *queue = &end.queue
     cdef msghdr *message
     cdef fr_address destination
     cdef unsigned at
@@ -116,7 +116,7 @@ cdef void collect_trunk(void *state, fr_relay *relay) noexcept with gil:
         fr_address_from_sockaddr(&destination, &queue.names[at])
         whole = b"".join([(<const char *>message.msg_iov[i].iov_base)[:message.msg_iov[i].iov_len]
                           for i in range(message.msg_iovlen)])
-        step = relay.writer.bursts[at].segment_bytes if message.msg_controllen else len(whole)
+        step = end.writer.bursts[at].segment_bytes if message.msg_controllen else len(whole)
         for start in range(0, len(whole), step):
             (<RelayCore>state).sent.append((show_address(&destination)[:2], whole[start:start + step]))
 
@@ -136,7 +136,7 @@ cdef void sweep_slots(fr_relay *relay, uint32_t count) noexcept nogil:
     """Looks at the next slots of the table and lets go of what has been silent for too long."""
     cdef fr_swept swept
     swept.unconfirmed = swept.idle = 0
-    fr_table_sweep(&relay.table, count, <uint32_t>relay.now_ms, relay.limits.unconfirmed_after_ms,
+    fr_table_sweep(&relay.table, count, <uint32_t>relay.now.ms, relay.limits.unconfirmed_after_ms,
                    relay.limits.idle_after_ms, &swept)
     relay.counters.events[FR_EVENT_flows_expired_unconfirmed] += swept.unconfirmed
     relay.counters.events[FR_EVENT_flows_expired_idle] += swept.idle
@@ -167,11 +167,6 @@ cdef class RelayCore:
         if not 0 <= cluster <= 0xffff:
             raise ValueError(f"cluster {cluster} is out of range 0-65535")
         self.sent = []
-        self.relay.trunk_fd = -1
-        self.relay.trunk_family = AF_INET6
-        self.relay.is_offloading = True
-        self.relay.sink_state = <void *>self
-        self.relay.trunk_sink = collect_trunk
         self.relay.client_sink = collect_clients
         self.relay.cluster = cluster
         self.set_keys(keys)
@@ -179,8 +174,7 @@ cdef class RelayCore:
         self.set_limits(limits)
         self.attach(flow_page, counter_page, epoch_us)
         fr_up_ring_open(&self.relay.up_ring)
-        fr_down_ring_open(&self.relay.down_ring)
-        fr_trunk_queue_open(&self.relay.trunk_queue)
+        self.open_trunk()
         self.open_locals(locals_)
 
     def __dealloc__(self):
@@ -223,8 +217,8 @@ cdef class RelayCore:
             memcpy(&network.low, <const char *>prefix + 8, 8)
             memcpy(&network.high_mask, <const char *>mask, 8)
             memcpy(&network.low_mask, <const char *>mask + 8, 8)
-            self.relay.allowed[at] = network
-        self.relay.allowed_count = len(networks)
+            self.relay.allowed.networks[at] = network
+        self.relay.allowed.count = len(networks)
 
     def set_limits(self, limits):
         """Replaces the limits; the capacity of the tables stays what it was."""
@@ -235,6 +229,8 @@ cdef class RelayCore:
             if not 0 < value < 2**32:
                 raise ValueError(f"limit {name} is {value}, must be 1 to 4294967295")
             fields[at] = value
+        self.relay.trunk.hello_every_ms = self.relay.limits.hello_every_ms
+        self.relay.trunk.peer_forget_ms = self.relay.limits.peer_forget_ms
         self.limits = limits
 
     cdef void attach(self, flow_page, counter_page, uint64_t epoch_us) except *:
@@ -253,12 +249,30 @@ cdef class RelayCore:
             raise OSError(-attached, "the flow page is too small for limit flows, or misaligned")
         if not attached:
             self.relay.table.peers.capacity = self.limits.peers
-        self.relay.epoch_us = self.relay.table.page.epoch_us
         self.relay.counters = <fr_counters *>page_memory(self.counter_page, sizeof(fr_counters))
         if self.relay.counters.magic != FR_COUNTERS_MAGIC or self.relay.counters.layout != FR_COUNTERS_LAYOUT:
             memset(self.relay.counters, 0, sizeof(fr_counters))
             self.relay.counters.magic = FR_COUNTERS_MAGIC
             self.relay.counters.layout = FR_COUNTERS_LAYOUT
+
+    cdef void open_trunk(self) except *:
+        """Without a socket: what would be sent is collected."""
+        cdef fr_trunk_end *trunk = &self.relay.trunk
+        trunk.fd = -1
+        trunk.family = AF_INET6
+        trunk.is_relay = True
+        trunk.is_offloading = True
+        trunk.epoch_us = self.relay.table.page.epoch_us
+        trunk.hash_key = self.relay.table.hash_key
+        trunk.keyring = &self.relay.keyring
+        trunk.allowed = &self.relay.allowed
+        trunk.now = &self.relay.now
+        trunk.peers = self.relay.table.peers
+        trunk.counters = self.relay.counters
+        trunk.sink = collect_trunk
+        trunk.sink_state = <void *>self
+        fr_down_ring_open(&trunk.ring)
+        fr_trunk_queue_open(&trunk.queue)
 
     cdef void open_locals(self, locals_) except *:
         """Without sockets: one queue for each local address."""
@@ -293,7 +307,7 @@ cdef class RelayCore:
             batch.length[at] = min(len(payload), FR_LENGTH_CUT)
             batch.via[at] = via
         batch.count = len(packets)
-        self.relay.now_ms, self.relay.unix_s = now_ms, unix_s
+        self.relay.now.ms, self.relay.now.unix_s = now_ms, unix_s
         self.sent = []
         up_handle(self.relay)
         return [batch.verdict[at] for at in range(len(packets))], self.sent
@@ -302,7 +316,7 @@ cdef class RelayCore:
         """(source, datagram) pairs: a verdict of each, of each frame, and (client, via, payload) by local address."""
         cdef fr_address source
         cdef bytes datagram
-        self.relay.now_ms, self.relay.unix_s = now_ms, unix_s
+        self.relay.now.ms, self.relay.now.unix_s = now_ms, unix_s
         self.sent = []
         verdicts, frame_verdicts = [], []
         for (ip, port), datagram in datagrams:
@@ -315,14 +329,14 @@ cdef class RelayCore:
 
     def sweep(self, uint64_t now_ms):
         """Looks at every flow once."""
-        self.relay.now_ms = now_ms
+        self.relay.now.ms = now_ms
         sweep_slots(self.relay, self.relay.table.page.used)
 
     def hello(self, uint64_t now_us, uint64_t unix_s):
         """The HELLOs that are due, as (transceiver, datagram) pairs."""
-        self.relay.unix_s = unix_s
+        self.relay.now.ms, self.relay.now.unix_s = now_us // 1000, unix_s
         self.sent = []
-        send_hellos(self.relay, now_us)
+        end_hellos(&self.relay.trunk, now_us)
         return self.sent
 
     def insert_flow(self, client, transceiver, int via=0, uint64_t now_ms=0):

@@ -16,8 +16,8 @@ from posix.unistd cimport close
 from core cimport *
 from fastrelay._ext.relay_core cimport RelayCore, parse_address, sweep_slots
 from fastrelay._ext.relay_down cimport down_receive
-from fastrelay._ext.relay_send cimport read_trunk_errors, send_hellos
 from fastrelay._ext.relay_up cimport up_handle, up_receive
+from fastrelay._ext.trunk_end cimport end_hellos, end_read_errors
 
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -58,10 +58,10 @@ cdef class RelayLoop(RelayCore):
                            counter_page=counter_page)
         if not 1 <= len(listeners) <= FR_LISTENERS:
             raise ValueError(f"{len(listeners)} listeners, must be 1 to {FR_LISTENERS}")
-        self.relay.trunk_sink = NULL
+        self.relay.trunk.sink = NULL
         self.relay.client_sink = NULL
-        self.relay.trunk_fd, self.relay.trunk_family = trunk
-        self.relay.is_offloading = is_offloading
+        self.relay.trunk.fd, self.relay.trunk.family = trunk
+        self.relay.trunk.is_offloading = is_offloading
         self.relay.is_spinning = is_spinning
         self.relay.counters.offload = is_offloading
         for at, (fd, family, ip, port, is_wildcard) in enumerate(listeners):
@@ -105,7 +105,7 @@ cdef class RelayLoop(RelayCore):
         for at in range(self.relay.listener_count + 1):
             is_trunk = at == self.relay.listener_count
             event.data.u32 = TRUNK if is_trunk else at
-            fd = self.relay.trunk_fd if is_trunk else self.relay.listeners[at].fd
+            fd = self.relay.trunk.fd if is_trunk else self.relay.listeners[at].fd
             if epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
                 raise OSError(errno, f"epoll: {strerror(errno).decode()}")
 
@@ -117,7 +117,7 @@ cdef class RelayLoop(RelayCore):
     @property
     def is_offloading(self):
         """Whether UDP_SEGMENT is still in use."""
-        return self.relay.is_offloading
+        return self.relay.trunk.is_offloading
 
 
 # --- the loop ----------------------------------------------------------------------
@@ -127,9 +127,9 @@ cdef void run_slice(fr_relay *relay, int epoll, uint32_t slice_ms) noexcept nogi
     cdef uint64_t end_ms
     cdef int ready, timeout_ms
     read_clocks(relay)
-    end_ms = relay.now_ms + slice_ms
-    while relay.now_ms < end_ms:
-        timeout_ms = 0 if relay.is_spinning or is_sweep_due(relay) else <int>min(end_ms - relay.now_ms, HELLO_CHECK_MS)
+    end_ms = relay.now.ms + slice_ms
+    while relay.now.ms < end_ms:
+        timeout_ms = 0 if relay.is_spinning or is_sweep_due(relay) else <int>min(end_ms - relay.now.ms, HELLO_CHECK_MS)
         ready = epoll_wait(epoll, events, FR_LISTENERS + 1, timeout_ms)
         read_clocks(relay)
         if ready < 0 and errno == EINTR:
@@ -141,18 +141,18 @@ cdef void run_slice(fr_relay *relay, int epoll, uint32_t slice_ms) noexcept nogi
 
 cdef void turn(fr_relay *relay, const epoll_event *events, int ready) noexcept nogil:
     cdef int at
-    relay.counters.alive_ms = relay.now_ms
+    relay.counters.alive_ms = relay.now.ms
     relay.counters.events[FR_EVENT_turns] += 1
     for at in range(ready):
         if events[at].data.u32 != TRUNK:
             forward_up(relay, events[at].data.u32)
             continue
         if events[at].events & EPOLLERR:
-            read_trunk_errors(relay)
+            end_read_errors(&relay.trunk)
         down_receive(relay)
-    if relay.now_ms >= relay.hello_check_ms:
-        relay.hello_check_ms = relay.now_ms + HELLO_CHECK_MS
-        send_hellos(relay, fr_monotonic_us())
+    if relay.now.ms >= relay.hello_check_ms:
+        relay.hello_check_ms = relay.now.ms + HELLO_CHECK_MS
+        end_hellos(&relay.trunk, fr_monotonic_us())
     sweep(relay)
 
 
@@ -177,9 +177,9 @@ cdef void read_clocks(fr_relay *relay) noexcept nogil:
     """Once a turn: the coarse clocks' four milliseconds are fine for everything that counts in milliseconds here."""
     cdef timespec now
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
-    relay.now_ms = <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1000000
+    relay.now.ms = <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1000000
     clock_gettime(CLOCK_REALTIME_COARSE, &now)
-    relay.unix_s = <uint64_t>now.tv_sec
+    relay.now.unix_s = <uint64_t>now.tv_sec
 
 
 # --- sweeping ----------------------------------------------------------------------
@@ -193,8 +193,8 @@ cdef void sweep(fr_relay *relay) noexcept nogil:
     cdef uint64_t used = relay.table.page.used
     cdef uint64_t period_ms = relay.limits.sweep_period_ms
     cdef uint64_t slots
-    relay.sweep_debt += used * (relay.now_ms - relay.swept_ms if relay.swept_ms else 0)
-    relay.swept_ms = relay.now_ms
+    relay.sweep_debt += used * (relay.now.ms - relay.swept_ms if relay.swept_ms else 0)
+    relay.swept_ms = relay.now.ms
     relay.sweep_debt = min(relay.sweep_debt, used * period_ms)
     slots = min(relay.sweep_debt // period_ms, <uint64_t>FR_SWEEP_STEP)
     if slots == 0:

@@ -141,7 +141,7 @@ cdef inline void carry(fr_relay *relay, unsigned i, fr_flow *flow) noexcept nogi
     cdef fr_up_batch *batch = &relay.up
     cdef uint32_t length = batch.length[i]
     flow.via = batch.via[i]
-    flow.last_seen_ms = <uint32_t>relay.now_ms
+    flow.last_seen_ms = <uint32_t>relay.now.ms
     flow.packets_up += 1
     flow.bytes_up = flow.bytes_up + length if flow.bytes_up <= UINT32_MAX - length else UINT32_MAX
     fr_count_verdict(relay.counters, batch.verdict[i], length)
@@ -244,7 +244,7 @@ cdef int admit(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_flow 
     if (session_id and not (flow[0] != NULL and flow[0].session_id == session_id)
             and fr_table_session_flows(&relay.table, session_id) >= relay.limits.session_flows):
         return FR_SESSION_BUDGET
-    peer = fr_peer_insert(relay.table.peers, &relay.table.hash_key, &token.transceiver, relay.now_ms,
+    peer = fr_peer_insert(relay.table.peers, &relay.table.hash_key, &token.transceiver, relay.now.ms,
                           relay.limits.peer_forget_ms)
     if peer < 0:
         return FR_PEERS_FULL
@@ -255,7 +255,7 @@ cdef int admit(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_flow 
     seed.client = relay.up.client[i]
     seed.session_id = session_id
     seed.token_tag = token_tag(relay, check)
-    seed.now_ms = <uint32_t>relay.now_ms
+    seed.now_ms = <uint32_t>relay.now.ms
     seed.peer = <uint16_t>peer
     seed.via = relay.up.via[i]
     seed.state = FR_FLOW_UNCONFIRMED
@@ -268,7 +268,7 @@ cdef int admit(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_flow 
 
 cdef int open_token(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_token *token) noexcept nogil:
     """0 when the check may make or move a flow to token.transceiver, else the refusal."""
-    cdef uint32_t now_ms = <uint32_t>relay.now_ms
+    cdef uint32_t now_ms = <uint32_t>relay.now.ms
     cdef fr_limits *limits = &relay.limits
     cdef const fr_key *key
     cdef char password[FR_ICE_PASSWORD_LENGTH]
@@ -279,7 +279,7 @@ cdef int open_token(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_
     key = fr_keyring_find(&relay.keyring, key_id)
     if key == NULL:
         return FR_TOKEN_UNKNOWN_KEY
-    if relay.unix_s >= key.open_until_s:
+    if relay.now.unix_s >= key.open_until_s:
         return FR_TOKEN_RETIRED_KEY
     if not fr_source_take(relay.table.sources, fr_table_source_hash(&relay.table, &relay.up.client[i]), now_ms,
                           limits.source_admissions_per_s, limits.source_admissions_burst):
@@ -291,11 +291,11 @@ cdef int open_token(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_
         return FR_TOKEN_MALFORMED if opened == -EINVAL else FR_TOKEN_FORGED
     if token.cluster != relay.cluster:
         return FR_TOKEN_FOREIGN_CLUSTER
-    if token.minted_at_s + <uint64_t>limits.token_lifetime_s < relay.unix_s:
+    if token.minted_at_s + <uint64_t>limits.token_lifetime_s < relay.now.unix_s:
         return FR_TOKEN_EXPIRED
-    if token.minted_at_s > relay.unix_s + limits.clock_skew_s:
+    if token.minted_at_s > relay.now.unix_s + limits.clock_skew_s:
         return FR_TOKEN_NOT_YET
-    if not fr_relay_allows(relay, &token.transceiver) or not fr_address_is_sendable(&token.transceiver):
+    if not fr_allowed_hold(&relay.allowed, &token.transceiver) or not fr_address_is_sendable(&token.transceiver):
         return FR_TOKEN_NOT_ALLOWED
     if (fr_token_ice_password(&relay.codec, key, check.token, check.token_length, password) != 0
             or not fr_stun_integrity_matches(&relay.sha1, relay.up.payload[i], check, <const uint8_t *>password,

@@ -94,8 +94,4 @@ void fr_trunk_queue_segment(struct fr_trunk_queue *queue, unsigned at, uint16_t 
  * `destination` is all zero when the kernel does not name one. */
 int fr_read_socket_error(int fd, union fr_sockaddr *destination);
 
-/* Sends three datagrams by one UDP_SEGMENT call over a loopback pair of sockets and looks at what arrives, once with
- * UDP_GRO at the receiver and once without. 1 = works, 0 = it does not, -errno = could not be tried. */
-int fr_offload_works(int family);
-
 #endif

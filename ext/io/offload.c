@@ -1,7 +1,6 @@
-/* Whether UDP_SEGMENT and UDP_GRO tell the truth on this kernel, tried over loopback. Declared in batch.h.
- *
- * Some kernels accept UDP_SEGMENT and send something else. The only proof is to look.
- */
+/* Whether UDP_SEGMENT and UDP_GRO tell the truth on this kernel. See offload.h. */
+#include "io/offload.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

@@ -86,6 +86,7 @@ int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const struct fr
     const uint8_t *headers_end = at + header->covered_bytes;
     const uint8_t *payload = headers_end;
     size_t room = length - FR_TRUNK_HEADER - header->covered_bytes;
+    bool is_cut = false;
 
     if (header->frame_count < 1 || header->frame_count > FR_BUNDLE_FRAMES)
         return FR_TRUNK_MALFORMED;
@@ -110,21 +111,27 @@ int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const struct fr
             memcpy(&frame->client.low, at + 16, 8);
             frame->client.port_be = port_be;
             frame->client.zero = 0;
-            /* one address, one form: a v4-mapped client would be a second name for an IPv4 one */
-            if (fr_address_is_v4(&frame->client))
+            /* one address, one form: a v4-mapped client, or a scope where none belongs, would be a second name for it */
+            if (fr_address_is_v4(&frame->client)
+                || (frame->client.scope && !fr_address_is_link_local(&frame->client)))
                 return FR_TRUNK_MALFORMED;
             at += FR_FRAME_HEADER_V6;
         } else {
             frame->client = fr_address_v4(address_be, port_be);
             at += FR_FRAME_HEADER_V4;
         }
-        if (frame->length > room)
-            return FR_TRUNK_TRUNCATED;
+        if (frame->length > room) {
+            is_cut = true; /* said at the end: a malformed header behind this one comes first */
+            room = 0;
+            continue;
+        }
         frame->payload = payload;
         payload += frame->length;
         room -= frame->length;
     }
-    return at == headers_end ? 0 : FR_TRUNK_MALFORMED;
+    if (at != headers_end)
+        return FR_TRUNK_MALFORMED;
+    return is_cut ? FR_TRUNK_TRUNCATED : 0;
 }
 
 int fr_trunk_read_hello(const uint8_t *datagram, const struct fr_trunk_header *header, struct fr_hello *hello)

@@ -48,6 +48,13 @@ static inline bool fr_address_is_v4(const struct fr_address *address)
     return address->high == 0 && bytes[0] == 0 && bytes[1] == 0 && bytes[2] == 0xff && bytes[3] == 0xff;
 }
 
+/* IPv6 fe80::/10: the only addresses that need a scope. */
+static inline bool fr_address_is_link_local(const struct fr_address *address)
+{
+    const uint8_t *bytes = (const uint8_t *)&address->high;
+    return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+}
+
 static inline uint32_t fr_address_v4_be(const struct fr_address *address)
 {
     uint32_t address_be;

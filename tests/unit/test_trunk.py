@@ -150,8 +150,9 @@ def is_mapped(ip: str) -> bool:
 
 ports = st.integers(0, 0xFFFF)
 clients_v4 = st.builds(Client, st.ip_addresses(v=4).map(str), ports, st.just(0))
-clients_v6 = st.builds(
-    Client, st.ip_addresses(v=6).map(str).filter(lambda ip: not is_mapped(ip)), ports, st.integers(0, 0xFFFF_FFFF)
+clients_v6 = st.one_of(
+    st.builds(Client, st.ip_addresses(v=6).map(str).filter(lambda ip: not is_mapped(ip)), ports, st.just(0)),
+    st.builds(Client, st.ip_addresses(network="fe80::/10").map(str), ports, st.integers(0, 0xFFFF_FFFF)),
 )
 clients = clients_v4 | clients_v6
 packets = st.builds(Frame, clients, st.binary(min_size=1, max_size=120), st.just(False))

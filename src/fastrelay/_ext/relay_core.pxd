@@ -14,4 +14,5 @@ cdef class RelayCore:
     cpdef void set_keys(self, object keys) except *
     cpdef void set_allowed(self, object networks) except *
     cdef void attach(self, object flow_page, object counter_page, uint64_t epoch_us) except *
+    cdef void open_trunk(self) except *
     cdef void open_locals(self, object locals_) except *

@@ -172,9 +172,11 @@ def _parse_frame_header(datagram: bytes, offset: int, covered_end: int) -> tuple
     length, closes = word & _FRAME_LENGTH, bool(word & _FRAME_CLOSES)
     if word & _FRAME_RESERVED or length > PAYLOAD_MAX or (closes and length):
         raise TrunkError("TRUNK_MALFORMED", "frame length", offset, f"{word:#06x} is not a length with its flags")
-    # one address, one form: a v4-mapped client would be a second name for an IPv4 one
+    # one address, one form: a v4-mapped client, or a scope where none belongs, would be a second name for it
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         raise TrunkError("TRUNK_MALFORMED", "client address", offset + 8, "IPv4 in the long form")
+    if scope and not address.is_link_local:
+        raise TrunkError("TRUNK_MALFORMED", "scope", offset + 4, f"{scope} with {address}, which is not link-local")
     return Client(str(address), port, scope), length, closes, offset + size
 
 
