@@ -70,8 +70,9 @@ int fr_peer_insert(struct fr_peer_page *page, const struct fr_hash_key *key, con
         struct fr_peer *peer = &page->peers[slot];
         memset(peer, 0, sizeof *peer);
         peer->address = *address;
-        peer->is_used = 1;
         peer->hello_due_ms = now_ms;
+        /* last: until here a crash leaves an empty slot, from here a whole peer */
+        __atomic_store_n(&peer->is_used, 1, __ATOMIC_RELEASE);
         index_slot(page, key, (unsigned)slot);
     }
     page->peers[slot].used_ms = now_ms;
@@ -101,7 +102,9 @@ static void advance(struct fr_peer *peer, uint64_t sequence)
         peer->lost += leaving + (steps - FR_REPLAY_WINDOW);
         memset(peer->window, 0, sizeof peer->window);
     } else {
-        for (uint64_t next = peer->highest + 1; next <= sequence; next++) {
+        /* counts steps, since no number is above the greatest sequence */
+        for (; steps; steps--) {
+            uint64_t next = sequence - steps + 1;
             uint64_t *word = &peer->window[next / 64 % (FR_REPLAY_WINDOW / 64)];
             uint64_t bit = 1ULL << next % 64;
             if (next > FR_REPLAY_WINDOW && !(*word & bit))
@@ -133,7 +136,7 @@ bool fr_peer_accept(struct fr_peer *peer, uint64_t epoch_us, uint64_t sequence, 
     }
     if (sequence > peer->highest)
         advance(peer, sequence);
-    else if (sequence + FR_REPLAY_WINDOW <= peer->highest)
+    else if (peer->highest - sequence >= FR_REPLAY_WINDOW)
         return false;
     if (test_and_set(peer, sequence))
         return false;
@@ -148,7 +151,9 @@ void fr_peer_heard_hello(struct fr_peer *peer, const struct fr_hello *hello, uin
     peer->hello_sent_at_us = hello->sent_at_us;
     peer->hello_heard_us = now_us;
     peer->hello_flags = hello->flags;
-    if (hello->echo_us && hello->echo_delay_us != UINT32_MAX && now_us - hello->echo_us >= hello->echo_delay_us) {
+    /* an echo from the future is of a clock before this host's last boot */
+    if (hello->echo_us && hello->echo_us <= now_us && hello->echo_delay_us != UINT32_MAX
+        && now_us - hello->echo_us >= hello->echo_delay_us) {
         uint64_t rtt_us = now_us - hello->echo_us - hello->echo_delay_us;
         peer->rtt_us = rtt_us < UINT32_MAX ? (uint32_t)rtt_us : UINT32_MAX;
     }
