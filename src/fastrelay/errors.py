@@ -41,6 +41,10 @@ class PeerError(FastrelayError):
         self.problem = problem
 
 
+class WorkerError(FastrelayError):
+    """A relay's own: a worker process that would not start, or died."""
+
+
 class TokenRefusal(StrEnum):
     """Why a route token does not open. Each name, after `TOKEN_`, is the relay's verdict for the same token."""
 

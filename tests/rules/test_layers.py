@@ -19,6 +19,7 @@ LADDERS = {
         ["fastrelay._ext"],
         ["fastrelay.routing"],
         ["fastrelay.relay.dataplane"],
+        ["fastrelay.observe"],
         ["fastrelay.relay", "fastrelay.relay.worker"],
         ["fastrelay.relay.supervisor"],
         ["fastrelay"],

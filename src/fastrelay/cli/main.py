@@ -11,6 +11,7 @@ import sys
 import click
 
 from fastrelay.cli.keys import keys
+from fastrelay.cli.relay import relay
 from fastrelay.cli.token import token
 from fastrelay.errors import ConfigError, FastrelayError
 
@@ -26,6 +27,7 @@ def fastrelay() -> None:
 
 
 fastrelay.add_command(keys)
+fastrelay.add_command(relay)
 fastrelay.add_command(token)
 
 

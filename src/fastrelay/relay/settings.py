@@ -1,0 +1,95 @@
+"""What an operator decides about a relay, checked before anything is opened.
+
+Lives here: the settings, and every refusal that needs no system call. Must not live here: options and their help
+(fastrelay.cli.relay), the data plane's own limits (dataplane.limits).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
+
+from fastrelay._ext.relay_core import flow_page_bytes
+from fastrelay.errors import ConfigError
+from fastrelay.relay.dataplane.limits import Limits
+from fastrelay.routing.keys import KeyRing
+from fastrelay.wire.address import PORT_MAX, format_endpoint
+
+Endpoint: TypeAlias = tuple[str, int]
+Network: TypeAlias = IPv4Network | IPv6Network
+
+# Shapes of ext/limits.h; a test holds them equal.
+LISTENERS_MAX = 16
+LOCALS_MAX = 64
+ALLOWED_MAX = 64
+WORKERS_MAX = 256
+"""More than any machine has cores to give; one worker fills one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """One relay. Raises ConfigError, naming the option, for what cannot work."""
+
+    listen: tuple[Endpoint, ...]
+    """Addresses for clients. Port 0 lets the kernel choose."""
+    trunk: Endpoint
+    """Address towards transceivers. Worker i takes this port plus i; 0 lets the kernel choose each."""
+    allowed: tuple[Network, ...]
+    """Where transceivers may live."""
+    load_keys: Callable[[], KeyRing]
+    """Reads the key ring, at start and at each reload."""
+    cluster: int = 0
+    workers: int = 1
+    cpus: tuple[int, ...] = ()
+    """CPU of each worker in order; empty lets the workers take the process's CPUs in turn."""
+    limits: Limits = field(default_factory=Limits)
+    busy_poll_us: int = 0
+    is_spinning: bool = False
+    is_offloading: bool = True
+    samples_latency: bool = True
+    user: str | None = None
+    """Whom to become once sockets are open."""
+
+    def __post_init__(self) -> None:
+        self._check_listen()
+        self._check_trunk()
+        if not 1 <= self.workers <= WORKERS_MAX:
+            raise ConfigError("--workers", f"{self.workers} is not within 1-{WORKERS_MAX}")
+        if self.cpus and len(self.cpus) < self.workers:
+            raise ConfigError("--cpus", f"{len(self.cpus)} given for {self.workers} workers; name one for each")
+        try:
+            flow_page_bytes(self.limits.flows)
+        except (ValueError, OverflowError) as error:
+            raise ConfigError("--flows", str(error)) from None
+
+    def _check_listen(self) -> None:
+        if not 1 <= len(self.listen) <= LISTENERS_MAX:
+            raise ConfigError("--listen", f"{len(self.listen)} addresses, must be 1 to {LISTENERS_MAX}")
+        for at, endpoint in enumerate(self.listen):
+            if endpoint[1] and endpoint in self.listen[:at]:
+                raise ConfigError("--listen", f"{format_endpoint(*endpoint)} is given twice")
+
+    def _check_trunk(self) -> None:
+        ip, port = self.trunk
+        if port and port + self.workers - 1 > PORT_MAX:
+            raise ConfigError("--trunk", f"{self.workers} workers from port {port} on would pass port {PORT_MAX}")
+        if not 1 <= len(self.allowed) <= ALLOWED_MAX:
+            raise ConfigError("--allow", f"{len(self.allowed)} networks, must be 1 to {ALLOWED_MAX}")
+        own = ip_address(ip)
+        for network in self.allowed:
+            reaches_both = own.version == 6 and own.is_unspecified
+            if network.version != own.version and not reaches_both:
+                raise ConfigError("--allow", f"{network} cannot be reached from --trunk {ip}; use --trunk '[::]'")
+
+
+def parse_network(text: str, *, key: str = "--allow") -> Network:
+    """Read a CIDR network, or one address. Host bits must be zero: a slip there would allow what nobody meant."""
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        raise ConfigError(key, f"{error} (write 10.0.0.0/8 or 2001:db8::/32)") from None
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
+        raise ConfigError(key, f"{text!r} is an IPv4 network in IPv6 form; write it as IPv4")
+    return network
