@@ -41,12 +41,10 @@ cdef extern from "<poll.h>" nogil:
     int poll(pollfd *waiting, unsigned long count, int timeout_ms)
 
 
-cdef extern from "<time.h>" nogil:
-    int clock_gettime(int clock, timespec *now)
-    int CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME_COARSE
-
-
 cdef extern from "clock.h" nogil:
+    struct fr_now:
+        uint64_t ms, unix_s
+    void fr_read_now(fr_now *now)
     uint64_t fr_monotonic_us()
 
 
@@ -381,6 +379,12 @@ cdef extern from "io/offload.h" nogil:
     int fr_offload_works(int family)
 
 
+cdef extern from "trunk/group.h" nogil:
+    struct fr_grouping:
+        unsigned count
+    void fr_group_join(fr_grouping *grouping, uint16_t i, uint16_t peer, uint16_t via)
+
+
 cdef extern from "trunk/end.h" nogil:
     struct fr_network:
         uint64_t high, low, high_mask, low_mask
@@ -388,8 +392,6 @@ cdef extern from "trunk/end.h" nogil:
         unsigned count
         fr_network *networks
     bint fr_allowed_hold(const fr_allowed *allowed, const fr_address *address)
-    struct fr_now:
-        uint64_t ms, unix_s
     struct fr_trunk_end:
         int fd, family
         bint is_relay, is_offloading
@@ -408,6 +410,11 @@ cdef extern from "trunk/end.h" nogil:
         uint16_t *burst_peer
         fr_trunk_queue queue
         fr_down_ring ring
+    struct fr_outgoing:
+        const fr_address *client
+        const uint8_t *const *payload
+        const uint32_t *length
+    unsigned fr_trunk_end_pack(fr_trunk_end *end, const fr_grouping *grouping, const fr_outgoing *outgoing)
     int fr_trunk_end_judge(fr_trunk_end *end, const fr_address *source, const uint8_t *datagram, uint32_t length,
                            fr_trunk_header *header, int *slot)
     bint fr_trunk_end_head(fr_trunk_end *end, unsigned slot, fr_trunk_kind kind, uint16_t via, fr_burst_head *head)
@@ -423,15 +430,11 @@ cdef extern from "relay.h" nogil:
         uint32_t *length
         uint8_t *via
         uint8_t *verdict
-        uint16_t *next
         fr_address *client
         uint64_t *hash
         fr_flow **flow
         uint16_t *strangers
         unsigned stranger_count
-    struct fr_group:
-        uint16_t peer, first, last, count
-        uint8_t via
     struct fr_down_batch:
         unsigned count
         fr_frame *frames
@@ -458,9 +461,7 @@ cdef extern from "relay.h" nogil:
         fr_bucket admissions, recreations
         uint64_t hello_check_ms, swept_ms, sweep_debt
         fr_up_batch up
-        fr_group *groups
-        unsigned group_count
-        uint16_t *group_of_peer
+        fr_grouping grouping
         fr_down_batch down
         fr_up_ring up_ring
         fr_client_queue *client_queues

@@ -30,21 +30,11 @@ struct fr_up_batch {
     uint32_t length[FR_BATCH];
     uint8_t via[FR_BATCH];
     uint8_t verdict[FR_BATCH];
-    uint16_t next[FR_BATCH];          /* the group's next datagram */
     struct fr_address client[FR_BATCH];
     uint64_t hash[FR_BATCH];
     struct fr_flow *flow[FR_BATCH];
     uint16_t strangers[FR_BATCH];     /* no flow, or a check with a token the flow does not know */
     unsigned stranger_count;
-};
-
-/* Datagrams of a batch that go to one transceiver and came in by one local address. */
-struct fr_group {
-    uint16_t peer;
-    uint16_t first;
-    uint16_t last;
-    uint16_t count;
-    uint8_t via;
 };
 
 /* Frames that wait for their look-up, over several trunk datagrams so that prefetching has something to run ahead of. */
@@ -90,9 +80,7 @@ struct fr_relay {
 
     /* scratch of one turn */
     struct fr_up_batch up;
-    struct fr_group groups[FR_BATCH];
-    unsigned group_count;
-    uint16_t group_of_peer[FR_PEERS]; /* a guess, checked against groups[] */
+    struct fr_grouping grouping;
     struct fr_down_batch down;
     struct fr_up_ring up_ring;
     struct fr_client_queue client_queues[FR_LISTENERS];

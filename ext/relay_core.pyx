@@ -88,20 +88,6 @@ cdef tuple show_address(const fr_address *address):
     return socket.inet_ntop(socket.AF_INET6, packed), socket.ntohs(address.port_be), address.scope
 
 
-def host_addresses():
-    """The host's unicast addresses as (ip, scope) pairs, at most as many as a relay can answer from."""
-    cdef fr_address[FR_LOCALS] addresses
-    cdef int count = fr_host_addresses(addresses, FR_LOCALS)
-    if count < 0:
-        raise OSError(-count, "cannot list the host's addresses")
-    return [(show_address(&addresses[at])[0], addresses[at].scope) for at in range(count)]
-
-
-def offload_works(is_ipv6: bool):
-    """Whether UDP_SEGMENT and UDP_GRO deliver what was sent, tried over loopback; False when it cannot be tried."""
-    return fr_offload_works(AF_INET6 if is_ipv6 else AF_INET) == 1
-
-
 # --- sinks -----------------------------------------------------------------------
 
 cdef void collect_trunk(void *state, fr_trunk_end *end) noexcept with gil:

@@ -2,7 +2,7 @@
 """The loop of one relay worker: epoll, the way up, the way down, and what is due.
 
 Lives here: RelayLoop, which gives a RelayCore its sockets and runs it in time slices without the GIL.
-Must not live here: opening sockets (fastrelay.relay.sockets), decisions (relay_up, relay_down), sending (relay_send).
+Must not live here: opening sockets (fastrelay.io.sockets), decisions (relay_up, relay_down), sending (relay_send).
 
 One turn: wait; up, one batch per readable listener; down; HELLOs; one sweep step. A turn never waits to fill a batch.
 Python gets the thread back once per slice, for signals and control words.
@@ -126,12 +126,12 @@ cdef void run_slice(fr_relay *relay, int epoll, uint32_t slice_ms) noexcept nogi
     cdef epoll_event[FR_LISTENERS + 1] events
     cdef uint64_t end_ms
     cdef int ready, timeout_ms
-    read_clocks(relay)
+    fr_read_now(&relay.now)
     end_ms = relay.now.ms + slice_ms
     while relay.now.ms < end_ms:
         timeout_ms = 0 if relay.is_spinning or is_sweep_due(relay) else <int>min(end_ms - relay.now.ms, HELLO_CHECK_MS)
         ready = epoll_wait(epoll, events, FR_LISTENERS + 1, timeout_ms)
-        read_clocks(relay)
+        fr_read_now(&relay.now)
         if ready < 0 and errno == EINTR:
             break
         turn(relay, events, ready)
@@ -169,17 +169,6 @@ cdef void forward_up(fr_relay *relay, unsigned listener) noexcept nogil:
         relay.listeners[listener].kernel_drops = note.kernel_drops
     # from the kernel's receipt of the batch's first datagram, which has waited longest, to the end of the sends
     fr_count_hop(relay.counters.hop_up_ns, note.received_ns)
-
-
-# --- time --------------------------------------------------------------------------
-
-cdef void read_clocks(fr_relay *relay) noexcept nogil:
-    """Once a turn: the coarse clocks' four milliseconds are fine for everything that counts in milliseconds here."""
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
-    relay.now.ms = <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1000000
-    clock_gettime(CLOCK_REALTIME_COARSE, &now)
-    relay.now.unix_s = <uint64_t>now.tv_sec
 
 
 # --- sweeping ----------------------------------------------------------------------

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What leaves a relay worker: groups of client datagrams as bundles, frames as datagrams to clients.
 
-Lives here: packing groups into bursts, and sending to clients until each datagram has gone or been counted as refused.
+Lives here: handing a batch's groups to the trunk, and sending to clients until each datagram has gone or been counted as refused.
 Must not live here: what is sent and why (relay_up, relay_down), sending on the trunk (trunk_end).
 """
 
@@ -19,35 +19,15 @@ cdef enum:
 # --- up --------------------------------------------------------------------------
 
 cdef void send_groups(fr_relay *relay) noexcept nogil:
-    """Packs the groups of relay.up and sends them to their transceivers."""
-    cdef fr_writer *writer = &relay.trunk.writer
-    cdef unsigned at, burst = 0
-    if relay.group_count == 0:
+    """Packs what relay.grouping has sorted of the batch, and sends it to the transceivers."""
+    cdef fr_outgoing outgoing
+    if relay.grouping.count == 0:
         return
-    fr_writer_reset(writer)
-    for at in range(relay.group_count):
-        pack_group(relay, &relay.groups[at])
-        while burst < writer.burst_count:
-            relay.trunk.burst_peer[burst] = relay.groups[at].peer
-            burst += 1
+    outgoing.client = relay.up.client
+    outgoing.payload = relay.up.payload
+    outgoing.length = relay.up.length
+    relay.counters.events[FR_EVENT_refused_up] += fr_trunk_end_pack(&relay.trunk, &relay.grouping, &outgoing)
     end_send(&relay.trunk)
-
-
-cdef void pack_group(fr_relay *relay, const fr_group *group) noexcept nogil:
-    cdef fr_up_batch *batch = &relay.up
-    cdef fr_writer *writer = &relay.trunk.writer
-    cdef fr_burst_head head
-    cdef unsigned i = group.first
-    cdef unsigned left = group.count
-    if not fr_trunk_end_head(&relay.trunk, group.peer, FR_BUNDLE_UP, group.via, &head):
-        relay.counters.events[FR_EVENT_refused_up] += left
-        return
-    fr_writer_begin(writer, &head)
-    while left:
-        fr_writer_add(writer, &batch.client[i], batch.payload[i], batch.length[i], 0)
-        i = batch.next[i]
-        left -= 1
-    fr_writer_end(writer)
 
 
 # --- down ------------------------------------------------------------------------

@@ -76,13 +76,13 @@ cdef void up_handle(fr_relay *relay) noexcept nogil:
     """Takes the batch in relay.up to its verdicts, and what is forwarded to the trunk."""
     judge_shapes(relay)
     guess_flows(relay)
-    relay.group_count = 0
+    relay.grouping.count = 0
     relay.up.stranger_count = 0
     forward_known(relay)
     # order matters: live calls leave before any cryptography is done for strangers
     send_groups(relay)
     if relay.up.stranger_count:
-        relay.group_count = 0
+        relay.grouping.count = 0
         admit_strangers(relay)
         send_groups(relay)
 
@@ -145,39 +145,7 @@ cdef inline void carry(fr_relay *relay, unsigned i, fr_flow *flow) noexcept nogi
     flow.packets_up += 1
     flow.bytes_up = flow.bytes_up + length if flow.bytes_up <= UINT32_MAX - length else UINT32_MAX
     fr_count_verdict(relay.counters, batch.verdict[i], length)
-    join_group(relay, i, flow.peer, flow.via)
-
-
-cdef inline void join_group(fr_relay *relay, unsigned i, uint16_t peer, uint8_t via) noexcept nogil:
-    cdef unsigned at = relay.group_of_peer[peer]
-    cdef fr_group *group = &relay.groups[at]
-    if at >= relay.group_count or group.peer != peer or group.via != via:
-        group = find_group(relay, i, peer, via)
-    else:
-        relay.up.next[group.last] = <uint16_t>i
-    group.last = <uint16_t>i
-    group.count += 1
-
-
-cdef fr_group *find_group(fr_relay *relay, unsigned i, uint16_t peer, uint8_t via) noexcept nogil:
-    """The group of this transceiver and local address, made when it is the first of the batch."""
-    cdef unsigned at
-    cdef fr_group *group
-    for at in range(relay.group_count):
-        group = &relay.groups[at]
-        if group.peer == peer and group.via == via:
-            relay.up.next[group.last] = <uint16_t>i
-            relay.group_of_peer[peer] = <uint16_t>at
-            return group
-    at = relay.group_count
-    relay.group_count += 1
-    relay.group_of_peer[peer] = <uint16_t>at
-    group = &relay.groups[at]
-    group.peer = peer
-    group.via = via
-    group.first = <uint16_t>i
-    group.count = 0
-    return group
+    fr_group_join(&relay.grouping, <uint16_t>i, flow.peer, flow.via)
 
 
 # --- admit ---------------------------------------------------------------------

@@ -12,7 +12,7 @@ from types import FrameType
 
 from fastrelay._ext.relay_loop import RelayLoop
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.sockets import open_listener, open_trunk
+from fastrelay.io.sockets import open_listener, open_trunk
 
 ADDRESS = "127.0.0.1"
 HOUR_MS = 3_600_000

@@ -75,3 +75,35 @@ bool fr_trunk_end_head(struct fr_trunk_end *end, unsigned slot, enum fr_trunk_ki
     };
     return true;
 }
+
+static unsigned pack_group(struct fr_trunk_end *end, const struct fr_grouping *grouping, const struct fr_group *group,
+                           const struct fr_outgoing *outgoing)
+{
+    struct fr_burst_head head;
+    unsigned i = group->first;
+
+    if (!fr_trunk_end_head(end, group->peer, end->is_relay ? FR_BUNDLE_UP : FR_BUNDLE_DOWN, group->via, &head))
+        return group->count;
+    fr_writer_begin(&end->writer, &head);
+    for (unsigned left = group->count; left; left--) {
+        fr_writer_add(&end->writer, &outgoing->client[i], outgoing->payload[i], outgoing->length[i],
+                      outgoing->length[i] ? 0 : FR_FRAME_CLOSE);
+        i = grouping->next[i];
+    }
+    fr_writer_end(&end->writer);
+    return 0;
+}
+
+unsigned fr_trunk_end_pack(struct fr_trunk_end *end, const struct fr_grouping *grouping,
+                           const struct fr_outgoing *outgoing)
+{
+    unsigned left_out = 0, burst = 0;
+
+    fr_writer_reset(&end->writer);
+    for (unsigned at = 0; at < grouping->count; at++) {
+        left_out += pack_group(end, grouping, &grouping->groups[at], outgoing);
+        for (; burst < end->writer.burst_count; burst++)
+            end->burst_peer[burst] = grouping->groups[at].peer;
+    }
+    return left_out;
+}

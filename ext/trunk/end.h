@@ -9,12 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clock.h"
 #include "counters.h"
 #include "flow/hash.h"
 #include "io/batch.h"
 #include "limits.h"
 #include "route/keyring.h"
 #include "trunk/bundle.h"
+#include "trunk/group.h"
 #include "trunk/peer.h"
 #include "wire/address.h"
 
@@ -38,12 +40,6 @@ static inline bool fr_allowed_hold(const struct fr_allowed *allowed, const struc
     }
     return false;
 }
-
-/* The time of a turn, read once for everything done in it. */
-struct fr_now {
-    uint64_t ms;     /* monotonic */
-    uint64_t unix_s;
-};
 
 struct fr_trunk_end {
     int fd;
@@ -76,6 +72,18 @@ struct fr_trunk_end {
  * are the caller's to read, which may still refuse it. FR_TRUNK_HELLO: taken in. Else the refusal. */
 int fr_trunk_end_judge(struct fr_trunk_end *end, const struct fr_address *source, const uint8_t *datagram,
                        uint32_t length, struct fr_trunk_header *header, int *slot);
+
+/* Frames about to be sent, column by column; a length of 0 is a CLOSE. */
+struct fr_outgoing {
+    const struct fr_address *client;
+    const uint8_t *const *payload;
+    const uint32_t *length;
+};
+
+/* Packs groups of frames into the writer, which is reset first. Returns how many frames were left out because no key of
+ * the ring may mint. Payloads are borrowed until the writer's next reset. */
+unsigned fr_trunk_end_pack(struct fr_trunk_end *end, const struct fr_grouping *grouping,
+                           const struct fr_outgoing *outgoing);
 
 /* The head of what is sent to this peer; false when no key of the ring may mint, and then nothing may be sent. */
 bool fr_trunk_end_head(struct fr_trunk_end *end, unsigned slot, enum fr_trunk_kind kind, uint16_t via,

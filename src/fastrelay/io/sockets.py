@@ -1,4 +1,4 @@
-"""Opening the relay's UDP sockets, with every option the loop counts on.
+"""Opening UDP sockets for clients and for the trunk, with every option the compiled loops count on.
 
 Lives here: which options, why, and what to say when the host does not grant them.
 Must not live here: who owns the sockets afterwards (supervisor), and what is sent through them (ext/relay_loop).
@@ -11,7 +11,7 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
-from fastrelay._ext.relay_core import host_addresses
+from fastrelay._ext.host import host_addresses
 from fastrelay.errors import ConfigError
 from fastrelay.wire.address import format_endpoint
 
