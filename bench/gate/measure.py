@@ -8,20 +8,31 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from bench.gate.budget import load_budget
 from bench.gate.profile import Profile, read_profiles
 from bench.load import build
+from bench.load.candidates import Generator
+from bench.load.checks import write_checks
 from bench.load.failure import BenchFailure
 from bench.load.relay_candidate import Relay
 from bench.load.report import Row, Verdict
-from bench.load.traffic import CLIENT_PORT, TRANSCEIVER_PORT, DownGenerator, Sink, Traffic, UpGenerator
+from bench.load.traffic import CLIENT_PORT, TRANSCEIVER_PORT, CheckGenerator, DownGenerator, Sink, Traffic, UpGenerator
 
-PACKETS = 8192
+# packets before those that count: what is bound, faulted in or made lazily is so by then
 WARM_UP = 1024
 # the method that runs the loop (its body is inlined here): all a packet costs lies below it
 LOOP_FUNCTION = "__pyx_pw_*10relay_loop_9RelayLoop_*run"
+
+
+class Way(Enum):
+    """What the packets of a phase do."""
+
+    UP = "up"
+    DOWN = "down"
+    ADMISSION = "admission"  # up, and every packet is the first check of a new client
 
 
 @dataclass(frozen=True)
@@ -31,13 +42,15 @@ class Phase:
     name: str
     what: str
     traffic: Traffic
-    is_up: bool
+    way: Way
+    packets: int = 8192
 
 
 PHASES = (
-    Phase("up_160", "up, 160 bytes, one transceiver", Traffic(256), is_up=True),
-    Phase("up_mixed", "up, 60–200 bytes, 8 transceivers", Traffic(4096, 8, 60, 200), is_up=True),
-    Phase("down_160", "down, 160 bytes, 256 clients", Traffic(256), is_up=False),
+    Phase("up_160", "up, 160 bytes, one transceiver", Traffic(256), Way.UP),
+    Phase("up_mixed", "up, 60–200 bytes, 8 transceivers", Traffic(4096, 8, 60, 200), Way.UP),
+    Phase("down_160", "down, 160 bytes, 256 clients", Traffic(256), Way.DOWN),
+    Phase("admission", "first check of a new client", Traffic(2048), Way.ADMISSION, packets=1024),
 )
 
 
@@ -81,33 +94,44 @@ def measure(phase: Phase) -> Figure:
     if shutil.which("valgrind") is None:
         raise BenchFailure("valgrind is not installed: apt-get install valgrind")
     with ExitStack() as stack:
-        sink = Sink(TRANSCEIVER_PORT if phase.is_up else CLIENT_PORT)
+        sink = Sink(CLIENT_PORT if phase.way is Way.DOWN else TRANSCEIVER_PORT)
         stack.callback(sink.stop)
         sink.drop()
-        generator = (
-            UpGenerator(phase.traffic)
-            if phase.is_up
-            else DownGenerator(phase.traffic, Relay.trunk_key_file(), Relay.KEY_ID)
-        )
+        generator = open_generator(phase)
         stack.callback(generator.stop)
-        relay = ProfiledRelay(phase.name, phase.traffic, generator, is_up=phase.is_up)
+        relay = ProfiledRelay(
+            phase.name,
+            phase.traffic,
+            generator,
+            is_up=phase.way is not Way.DOWN,
+            is_populated=phase.way is not Way.ADMISSION,
+        )
         clear(relay.stem())
         stack.callback(relay.stop)
         relay.start()
         if not relay.program().ready["profiled"]:
             raise BenchFailure("the gate's child does not run under callgrind")
         relay.profile("warm_up", WARM_UP)
-        relay.profile(phase.name, PACKETS)
+        relay.profile(phase.name, phase.packets)
     profile = read_profiles(relay.stem()).get(phase.name)
     if profile is None or profile.instructions == 0:
         raise BenchFailure(f"callgrind has not seen {LOOP_FUNCTION}: was the loop renamed, or its symbols stripped?")
     return figure(phase, profile)
 
 
+def open_generator(phase: Phase) -> Generator:
+    """Who fills the queue of a phase."""
+    if phase.way is Way.DOWN:
+        return DownGenerator(phase.traffic, Relay.trunk_key_file(), Relay.KEY_ID)
+    if phase.way is Way.ADMISSION:
+        return CheckGenerator(phase.traffic, write_checks(phase.traffic.transceivers))
+    return UpGenerator(phase.traffic)
+
+
 def figure(phase: Phase, profile: Profile) -> Figure:
     """A phase's profile, by packet."""
-    by_function = {name: count / PACKETS for name, count in profile.by_function.items()}
-    return Figure(phase, profile.instructions / PACKETS, profile.allocations / PACKETS, by_function)
+    by_function = {name: count / phase.packets for name, count in profile.by_function.items()}
+    return Figure(phase, profile.instructions / phase.packets, profile.allocations / phase.packets, by_function)
 
 
 def clear(stem: Path) -> None:

@@ -78,6 +78,9 @@ class Generator(Protocol):
     def fill(self, port: int, packets: int) -> int:
         """Sends packets to this port of the candidates' address and returns how many were sent."""
 
+    def stop(self) -> None:
+        """Ends the generator."""
+
 
 class Floor:
     """A C program of bench/load/floors on processor 0."""

@@ -13,12 +13,15 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void fill(struct fr_generator *generator, uint64_t count)
+static void fill(struct fr_generator *generator, uint64_t count, bool with_checks)
 {
     uint64_t sent = 0;
     while (sent < count && !fr_stop) {
         int batch = count - sent < GENERATOR_BATCH ? (int)(count - sent) : GENERATOR_BATCH;
-        generator->send_media(generator, batch, 0);
+        if (with_checks)
+            generator->send_checks(generator, batch);
+        else
+            generator->send_media(generator, batch, 0);
         sent += (uint64_t)batch;
     }
     printf("{\"sent\": %" PRIu64 "}\n", sent);
@@ -50,14 +53,14 @@ static void obey(struct fr_generator *generator, const char *line)
 {
     uint64_t count, rate;
     if (sscanf(line, "fill %" SCNu64, &count) == 1) {
-        fill(generator, count);
+        fill(generator, count, false);
+    } else if (generator->send_checks && sscanf(line, "checks %" SCNu64, &count) == 1) {
+        fill(generator, count, true);
     } else if (sscanf(line, "pace %" SCNu64 " %" SCNu64, &rate, &count) == 2 && rate > 0) {
         pace(generator, rate, count);
     } else if (strncmp(line, "to ", 3) == 0) {
         generator->target = fr_parse_endpoint(line + 3);
         printf("{\"sent\": 0}\n");
-    } else if (strcmp(line, "checks\n") == 0 && generator->send_checks) {
-        printf("{\"sent\": %" PRIu64 "}\n", generator->send_checks(generator));
     } else {
         printf("{\"error\": \"unknown command\"}\n");
     }

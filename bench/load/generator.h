@@ -4,7 +4,7 @@
  *   to ADDR:PORT    where the following packets go
  *   fill N          N packets as fast as they go
  *   pace RATE N     N packets at RATE per second, open loop: what is late is sent late, never skipped
- *   checks          whatever the generator sends so that the relay knows its clients
+ *   checks N        the STUN checks of the next N clients
  *
  * Lives here: reading commands, the schedule. Must not live here: what a packet looks like.
  */
@@ -22,8 +22,8 @@ struct fr_generator {
     struct sockaddr_in target;
     /* sends exactly `count` packets, at most GENERATOR_BATCH; sent_ns is their stamp */
     void (*send_media)(struct fr_generator *, int count, uint64_t sent_ns);
-    /* sends what admits the clients and returns how many packets that were; NULL when there is nothing */
-    uint64_t (*send_checks)(struct fr_generator *);
+    /* sends the checks of the next `count` clients, at most GENERATOR_BATCH; NULL when it has none */
+    void (*send_checks)(struct fr_generator *, int count);
 };
 
 /* Returns when standard input ends or the program is told to stop. */

@@ -3,7 +3,7 @@
  * generator_down --listen ADDR:PORT --clients N --first-client ADDR:PORT --key FILE --key-id N [--via N]
  *                [--size-from N --size-to N --seed N]
  * FILE holds the 16 bytes of the trunk MAC key. --listen is the transceiver's address, as the relay knows it.
- * Commands: generator.h; `checks` sends every client one frame, which makes or confirms its flow.
+ * Commands: generator.h.
  */
 #include "generator.h"
 #include "program.h"
@@ -65,19 +65,6 @@ static void send_media(struct fr_generator *generator, int count, uint64_t sent_
         send_burst(generator, &writer.bursts[i]);
 }
 
-static uint64_t send_checks(struct fr_generator *generator)
-{
-    uint64_t left = traffic.flows, first = next_number;
-    while (left > 0 && !fr_stop) {
-        int batch = left < GENERATOR_BATCH ? (int)left : GENERATOR_BATCH;
-        send_media(generator, batch, 0);
-        left -= (uint64_t)batch;
-    }
-    uint64_t sent = next_number - first;
-    next_number = first;
-    return sent;
-}
-
 /* What the relay sends to this transceiver is not looked at. */
 static void drop_everything(int fd)
 {
@@ -108,7 +95,7 @@ int main(int argc, char **argv)
                                   .key_id = (uint8_t)fr_option_number(argc, argv, "--key-id", 0),
                                   .kind = FR_BUNDLE_DOWN};
     struct sockaddr_in local = fr_parse_endpoint(fr_option_text(argc, argv, "--listen", NULL));
-    struct fr_generator generator = {.send_media = send_media, .send_checks = send_checks};
+    struct fr_generator generator = {.send_media = send_media};
     generator.fd = fr_open_udp(&local);
     drop_everything(generator.fd);
     fr_stop_on_signals();

@@ -30,7 +30,7 @@ static struct iovec vectors[GENERATOR_BATCH];
 static struct mmsghdr messages[GENERATOR_BATCH];
 static struct iovec checks[CHECKS_MAX];
 static uint32_t check_count;
-static uint64_t next_number;
+static uint64_t next_number, next_check;
 
 static void *put_control(struct cmsghdr *control, int level, int type, size_t length)
 {
@@ -87,16 +87,13 @@ static void send_media(struct fr_generator *generator, int count, uint64_t sent_
     send_batch(generator->fd, message_count);
 }
 
-static uint64_t send_checks(struct fr_generator *generator)
+static void send_checks(struct fr_generator *generator, int count)
 {
-    uint32_t flow = 0;
-    while (flow < traffic.flows && check_count > 0 && !fr_stop) {
-        int count = 0;
-        for (; count < GENERATOR_BATCH && flow < traffic.flows; count++, flow++)
-            put_message(generator, count, flow, checks[flow % check_count], 0);
-        send_batch(generator->fd, count);
+    for (int i = 0; i < count; i++, next_check++) {
+        uint32_t flow = (uint32_t)(next_check % traffic.flows);
+        put_message(generator, i, flow, checks[flow % check_count], 0);
     }
-    return flow;
+    send_batch(generator->fd, count);
 }
 
 static void load_checks(const char *path)
@@ -123,7 +120,9 @@ int main(int argc, char **argv)
         load_checks(check_file);
     /* bound to the wildcard: the source of each packet comes from its control message */
     struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = traffic.client_port_be};
-    struct fr_generator generator = {.send_media = send_media, .send_checks = send_checks};
+    struct fr_generator generator = {.send_media = send_media};
+    if (check_count)
+        generator.send_checks = send_checks;
     generator.fd = fr_open_udp(&local);
     fr_stop_on_signals();
     fr_say_ready(generator.fd, &local);

@@ -1,7 +1,7 @@
 /* Fills a flow table's page with confirmed flows, as if every client had been admitted and answered.
  *
- * populate --page FILE --capacity N --clients N --first-client ADDR:PORT --to ADDR:PORT --peers N
- * Transceiver k is the address after --to by k; client i belongs to transceiver i mod N. The relay that attaches to the
+ * populate --page FILE --capacity N --clients N --first-client ADDR:PORT --to ADDR:PORT --peers N [--flows N]
+ * Transceiver k is the address after --to by k; client i belongs to transceiver i mod N; --flows 0 leaves it empty. The relay that attaches to the
  * page finds its calls there, as a worker does that takes over from a dead one. Prints the page's bytes as JSON.
  */
 #include "program.h"
@@ -40,9 +40,10 @@ int main(int argc, char **argv)
     struct fr_hash_key secret;
     struct fr_table table;
     uint16_t peers[FR_PEERS];
-    uint32_t capacity = (uint32_t)fr_option_number(argc, argv, "--capacity", FR_FLOWS_DEFAULT);
-    uint64_t peer_count = fr_option_number(argc, argv, "--peers", 1);
     fr_traffic_open(&traffic, argc, argv);
+    uint32_t capacity = (uint32_t)fr_option_number(argc, argv, "--capacity", FR_FLOWS_DEFAULT);
+    uint64_t flows = fr_option_number(argc, argv, "--flows", traffic.flows);
+    uint64_t peer_count = fr_option_number(argc, argv, "--peers", 1);
     size_t bytes = fr_table_page_bytes(capacity);
     if (peer_count < 1 || peer_count > FR_PEERS || !bytes || getrandom(&secret, sizeof secret, 0) != sizeof secret)
         fr_fail("capacity or peers");
@@ -52,7 +53,7 @@ int main(int argc, char **argv)
     table.peers->capacity = FR_PEERS;
     add_peers(&table, fr_parse_endpoint(fr_option_text(argc, argv, "--to", NULL)), peer_count, peers);
     uint32_t now_ms = (uint32_t)(clock_us(CLOCK_MONOTONIC) / 1000);
-    for (uint32_t i = 0; i < traffic.flows; i++) {
+    for (uint32_t i = 0; i < flows; i++) {
         struct sockaddr_in client = fr_traffic_client(&traffic, i);
         uint64_t evictions = 0;
         struct fr_flow_seed seed = {.client = fr_address_v4(client.sin_addr.s_addr, client.sin_port),

@@ -20,17 +20,23 @@ from bench.load.traffic import FIRST_TRANSCEIVER, TRANSCEIVER_PORT, Traffic
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.routing.keys import Key
 
-# the benchmark's key ring: its trunk talks to nobody but the harness
-SECRET = bytes(range(32))
-
 
 class Relay:
     """One relay process on processor 0, drained at its listener (up) or at its trunk (down)."""
 
+    # the benchmark's key ring: this relay talks to nobody but the harness
     KEY_ID = 3
+    SECRET = bytes(range(32))
 
     def __init__(
-        self, name: str, traffic: Traffic, generator: Generator, *, is_up: bool, capacity: int = Limits().flows
+        self,
+        name: str,
+        traffic: Traffic,
+        generator: Generator,
+        *,
+        is_up: bool,
+        is_populated: bool = True,
+        capacity: int = Limits().flows,
     ) -> None:
         self.name = name
         self.capacity = capacity
@@ -41,6 +47,7 @@ class Relay:
         self._traffic = traffic
         self._generator = generator
         self._is_up = is_up
+        self._is_populated = is_populated
         self._program: Program | None = None
 
     @classmethod
@@ -48,7 +55,7 @@ class Relay:
         """A file with the trunk MAC key, as generator_down wants it."""
         path = build.OUT / "trunk.key"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(Key(cls.KEY_ID, SECRET, 0).trunk_key)
+        path.write_bytes(Key(cls.KEY_ID, cls.SECRET, 0).trunk_key)
         return path
 
     def start(self) -> None:
@@ -65,7 +72,7 @@ class Relay:
             "flow_page": str(self._flows),
             "counter_page": str(self.page.path),
             "key_id": self.KEY_ID,
-            "secret": SECRET.hex(),
+            "secret": self.SECRET.hex(),
         }
         return [sys.executable, "-m", "bench.load.relay_child", json.dumps(setup)]
 
@@ -121,7 +128,7 @@ class Relay:
         command = [
             *(str(build.program("populate")), "--page", str(self._flows), "--capacity", str(self.capacity)),
             *("--to", f"{FIRST_TRANSCEIVER}:{TRANSCEIVER_PORT}", "--peers", str(self._traffic.transceivers)),
-            *self._traffic.options(),
+            *("--flows", str(self._traffic.clients if self._is_populated else 0), *self._traffic.options()),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:

@@ -17,10 +17,11 @@ class Verdict(StrEnum):
 
     HOLDS = "holds"
     MISSED = "missed"
+    REPORTED = "reported"  # a figure without a bar
     VOID = "void"  # the counts did not add up, or the machine could not do it: no figure to believe
 
 
-COLOURS = {Verdict.HOLDS: "green", Verdict.MISSED: "red", Verdict.VOID: "yellow"}
+COLOURS = {Verdict.HOLDS: "green", Verdict.MISSED: "red", Verdict.REPORTED: "blue", Verdict.VOID: "yellow"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Report:
 
     def holds(self) -> bool:
         """Whether every bar was met."""
-        return all(row.verdict is Verdict.HOLDS for row in self.rows)
+        return all(row.verdict in {Verdict.HOLDS, Verdict.REPORTED} for row in self.rows)
 
     def write(self, path: Path) -> None:
         """Card, rows and raw samples as JSON."""

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from bench.load.candidates import Candidate, Floor
+from bench.load.checks import write_checks
 from bench.load.drain import DRAIN_PACKETS, drain
 from bench.load.failure import BenchFailure
-from bench.load.pairs import Spread, Turns, take_turns
+from bench.load.pairs import ROUNDS_MIN, Spread, Turns, take_turns
 from bench.load.relay_candidate import Relay
 from bench.load.report import Measured, Row, Verdict, ratio_row
 from bench.load.traffic import (
@@ -18,12 +19,14 @@ from bench.load.traffic import (
     FIRST_CLIENT,
     FIRST_TRANSCEIVER,
     TRANSCEIVER_PORT,
+    CheckGenerator,
     DownGenerator,
     Sink,
     Traffic,
     UpGenerator,
     wait_for_count,
 )
+from fastrelay.relay.dataplane.verdict import Verdict as Outcome
 
 Step = Callable[[], None]
 
@@ -151,13 +154,47 @@ class ManyFlows:
         return Measured([throughput, memory], turns.samples)
 
 
-SCENARIOS: dict[str, Up | Down | ManyFlows] = {
+@dataclass(frozen=True)
+class Admissions:
+    """First checks of new clients: what a flood of valid tokens costs. A figure without a bar."""
+
+    what: str
+
+    def candidates(self) -> int:
+        """How many processes take turns."""
+        return 1
+
+    def measure(self, effort: Effort, step: Step) -> Measured:
+        """Drains one relay; every packet makes a flow, so each round is one drain."""
+        rounds = max(effort.rounds, ROUNDS_MIN)
+        traffic = Traffic((rounds + 1) * DRAIN_PACKETS)
+        capacity = 1 << (traffic.clients - 1).bit_length()
+        with ExitStack() as stack:
+            sink = Sink(TRANSCEIVER_PORT)
+            stack.callback(sink.stop)
+            sink.drop()
+            generator = CheckGenerator(traffic, write_checks(traffic.transceivers))
+            stack.callback(generator.stop)
+            relay = Relay("relay", traffic, generator, is_up=True, is_populated=False, capacity=capacity)
+            with running([relay]):
+                turns = take_turns([relay], rounds, 1, DRAIN_PACKETS, step)
+                admitted = relay.page.packets([Outcome.UP_ADMITTED])
+        if admitted != traffic.clients:
+            raise BenchFailure(f"{admitted} of {traffic.clients} clients were admitted")
+        cost = turns.cost("relay")
+        spread = f"({cost.low:.0f}–{cost.high:.0f})"
+        row = Row(self.what, f"{cost.median:.0f} ns {spread}", "", "", "", Verdict.REPORTED)
+        return Measured([row], turns.samples)
+
+
+SCENARIOS: dict[str, Up | Down | ManyFlows | Admissions] = {
     "up-256": Up("up, 256 flows", Traffic(256), 0.42, 1.45),
     "up-4096": Up("up, 4,096 flows", Traffic(4096), 0.42, 1.45),
     "up-mixed": Up("up, 60–200 bytes, 4,096 flows, 8 transceivers", Traffic(4096, 8, 60, 200), 0.52, None),
     "down-256": Down("down, 256 clients", Traffic(256), 1.15),
     "down-4096": Down("down, 4,096 clients", Traffic(4096), 1.15),
     "million": ManyFlows("a million flows", 1_000_000, 1000, 0.75, 96),
+    "admission": Admissions("first check of a new client"),
 }
 
 

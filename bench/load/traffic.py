@@ -56,10 +56,6 @@ class UpGenerator:
         """Queues packets at a candidate."""
         return self._send(port, f"fill {packets}")
 
-    def checks(self, port: int) -> int:
-        """One STUN check from every client."""
-        return self._send(port, "checks")
-
     def pace(self, port: int, rate: int, packets: int) -> dict[str, object]:
         """Sends at a rate and returns what the generator saw; blocks until done."""
         self._aim(port)
@@ -77,6 +73,14 @@ class UpGenerator:
         if port != self._port:
             self.program.ask(f"to {CANDIDATE}:{port}")
             self._port = port
+
+
+class CheckGenerator(UpGenerator):
+    """Plays clients that are new: what it fills a queue with are their first STUN checks."""
+
+    def fill(self, port: int, packets: int) -> int:
+        """Queues the checks of the next clients."""
+        return self._send(port, f"checks {packets}")
 
 
 class DownGenerator:
