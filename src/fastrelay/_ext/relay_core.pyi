@@ -20,12 +20,6 @@ def flow_page_bytes(capacity: int) -> int:
 def counter_page_bytes() -> int:
     """Bytes of shared memory the counters of one worker take."""
 
-def host_addresses() -> list[tuple[str, int]]:
-    """The host's unicast addresses as (ip, scope) pairs, at most as many as a relay can answer from."""
-
-def offload_works(is_ipv6: bool) -> bool:
-    """Whether UDP_SEGMENT and UDP_GRO deliver what was sent, tried over loopback; False when it cannot be tried."""
-
 @disjoint_base
 class RelayCore:
     """A relay worker's decisions over its flow table: no sockets, and time is an argument."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from fastrelay._ext.relay_core import counter_page_bytes, flow_page_bytes
 from fastrelay.errors import ConfigError
+from fastrelay.io.sockets import OpenSocket, open_listener, open_trunk
 from fastrelay.relay.settings import LOCALS_MAX, Endpoint, RelaySettings
-from fastrelay.relay.sockets import OpenSocket, open_listener, open_trunk
 from fastrelay.wire.address import format_endpoint
 
 

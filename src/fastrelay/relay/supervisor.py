@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from fastrelay._ext.relay_core import offload_works
+from fastrelay._ext.host import offload_works
 from fastrelay.errors import ConfigError, WorkerError
 from fastrelay.observe.logs import facts
 from fastrelay.relay.resources import WorkerResources, open_resources
