@@ -89,9 +89,6 @@ cdef extern from "<arpa/inet.h>" nogil:
 cdef class _ExactCopy:
     """A heap copy without the terminator that `bytes` carries."""
 
-    cdef uint8_t *at
-    cdef size_t length
-
     def __cinit__(self, bytes content not None):
         self.length = len(content)
         self.at = <uint8_t *>malloc(self.length)

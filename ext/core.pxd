@@ -2,43 +2,9 @@
 # What the hot loop's modules know of the C parts: extern declarations, nothing else.
 # The headers hold the meaning; a name missing here is simply not used from Cython.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-
-cdef extern from "<sys/uio.h>" nogil:
-    struct iovec:
-        void *iov_base
-        size_t iov_len
-
-
-cdef extern from "<sys/socket.h>" nogil:
-    ctypedef unsigned int socklen_t
-    struct timespec:
-        int64_t tv_sec
-        int64_t tv_nsec
-    struct msghdr:
-        void *msg_name
-        socklen_t msg_namelen
-        iovec *msg_iov
-        size_t msg_iovlen
-        void *msg_control
-        size_t msg_controllen
-        int msg_flags
-    struct mmsghdr:
-        msghdr msg_hdr
-        unsigned int msg_len
-    int AF_INET, AF_INET6
-    int MSG_DONTWAIT, MSG_TRUNC, MSG_CTRUNC
-    int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, timespec *timeout)
-    int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags)
-
-
-cdef extern from "<poll.h>" nogil:
-    struct pollfd:
-        int fd
-        short events, revents
-    int POLLOUT
-    int poll(pollfd *waiting, unsigned long count, int timeout_ms)
+from system cimport iovec, mmsghdr, msghdr, socklen_t
 
 
 cdef extern from "clock.h" nogil:
@@ -467,3 +433,18 @@ cdef extern from "relay.h" nogil:
         fr_client_queue *client_queues
         void (*client_sink)(void *sink_state, fr_relay *relay, unsigned listener) noexcept nogil
     bint fr_address_is_sendable(const fr_address *address)
+
+
+cdef extern from "port.h" nogil:
+    struct fr_port:
+        fr_keyring keyring
+        fr_allowed allowed
+        fr_now now
+        fr_peer_page peers
+        fr_counters counters
+        fr_trunk_end trunk
+        fr_grouping grouping
+        unsigned count
+        fr_address *client
+        const uint8_t **payload
+        uint32_t *length

@@ -9,6 +9,7 @@ import socket
 from libc.string cimport memcpy
 
 from core cimport *
+from system cimport *
 
 
 def host_addresses():

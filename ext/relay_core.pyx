@@ -7,19 +7,19 @@ and the loop's owner see decisions, flows and counters. Must not live here: sock
 
 import mmap
 import os
-import socket
 import time
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport EEXIST
-from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset, strerror
 
 from core cimport *
+from system cimport *
 from fastrelay._ext.relay_down cimport down_datagram, down_flush
 from fastrelay._ext.relay_up cimport up_handle
 from fastrelay._ext.trunk_end cimport end_hellos
+from fastrelay._ext.values cimport fill_allowed, fill_keyring, parse_address, show_address
 
 
 cdef extern from "<stdlib.h>" nogil:
@@ -60,32 +60,6 @@ def flow_page_bytes(capacity: int) -> int:
 def counter_page_bytes() -> int:
     """Bytes of shared memory the counters of one worker take."""
     return sizeof(fr_counters)
-
-
-# --- addresses -------------------------------------------------------------------
-
-cdef int parse_address(fr_address *address, str ip, int port, uint32_t scope) except -1:
-    cdef bytes packed
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port {port} is out of range")
-    memset(address, 0, sizeof(fr_address))
-    if ":" in ip:
-        packed = socket.inet_pton(socket.AF_INET6, ip)
-    else:
-        packed = b"\0" * 10 + b"\xff\xff" + socket.inet_pton(socket.AF_INET, ip)
-    memcpy(&address.high, <const char *>packed, 8)
-    memcpy(&address.low, <const char *>packed + 8, 8)
-    address.scope = scope
-    address.port_be = socket.htons(port)
-    return 0
-
-
-cdef tuple show_address(const fr_address *address):
-    """(ip, port, scope)"""
-    cdef bytes packed = (<const char *>&address.high)[:8] + (<const char *>&address.low)[:8]
-    if fr_address_is_v4(address):
-        return socket.inet_ntop(socket.AF_INET, packed[12:]), socket.ntohs(address.port_be), 0
-    return socket.inet_ntop(socket.AF_INET6, packed), socket.ntohs(address.port_be), address.scope
 
 
 # --- sinks -----------------------------------------------------------------------
@@ -174,37 +148,11 @@ cdef class RelayCore:
 
     cpdef void set_keys(self, object keys) except *:
         """Replaces the key ring: at start, and when an operator has rotated it."""
-        cdef fr_keyring ring
-        cdef int failed
-        memset(&ring, 0, sizeof(fr_keyring))
-        for key_id, secret, mint_from_s, open_until_s in keys:
-            if len(secret) != 32:
-                raise ValueError(f"key {key_id}: the secret has {len(secret)} bytes, not 32")
-            failed = fr_keyring_add(&ring, key_id, <const uint8_t *><const char *>(<bytes>secret), mint_from_s,
-                                    UINT64_MAX if open_until_s is None else open_until_s)
-            if failed:
-                fr_keyring_wipe(&ring)
-                reason = "is there twice" if failed == -EEXIST else strerror(-failed).decode()
-                raise ValueError(f"key {key_id}: {reason}")
-        self.relay.keyring = ring
-        fr_keyring_wipe(&ring)
+        fill_keyring(&self.relay.keyring, keys)
 
     cpdef void set_allowed(self, object networks) except *:
         """Replaces the networks that transceivers may live in."""
-        cdef fr_network network
-        cdef bytes prefix, mask
-        if len(networks) > FR_ALLOWED:
-            raise ValueError(f"{len(networks)} allowed networks, at most {FR_ALLOWED}")
-        for at, allowed in enumerate(networks):
-            prefix, mask = allowed.network_address.packed, allowed.netmask.packed
-            if allowed.version == 4:
-                prefix, mask = b"\0" * 10 + b"\xff\xff" + prefix, b"\xff" * 12 + mask
-            memcpy(&network.high, <const char *>prefix, 8)
-            memcpy(&network.low, <const char *>prefix + 8, 8)
-            memcpy(&network.high_mask, <const char *>mask, 8)
-            memcpy(&network.low_mask, <const char *>mask + 8, 8)
-            self.relay.allowed.networks[at] = network
-        self.relay.allowed.count = len(networks)
+        fill_allowed(&self.relay.allowed, networks)
 
     def set_limits(self, limits):
         """Replaces the limits; the capacity of the tables stays what it was."""

@@ -14,10 +14,12 @@ from libc.string cimport strerror
 from posix.unistd cimport close
 
 from core cimport *
-from fastrelay._ext.relay_core cimport RelayCore, parse_address, sweep_slots
+from system cimport *
+from fastrelay._ext.relay_core cimport RelayCore, sweep_slots
 from fastrelay._ext.relay_down cimport down_receive
 from fastrelay._ext.relay_up cimport up_handle, up_receive
 from fastrelay._ext.trunk_end cimport end_hellos, end_read_errors
+from fastrelay._ext.values cimport parse_address
 
 
 cdef extern from "<sys/epoll.h>" nogil:

@@ -9,6 +9,7 @@ from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport uint64_t
 
 from core cimport *
+from system cimport *
 from fastrelay._ext.trunk_end cimport end_send, wait_for_room
 
 # how often a turn may wait a millisecond for room in a send buffer: any longer and the next packets are late as well

@@ -13,6 +13,7 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from core cimport *
+from system cimport *
 from fastrelay._ext.relay_send cimport send_groups
 
 

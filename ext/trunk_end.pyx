@@ -13,6 +13,7 @@ from libc.errno cimport (EAGAIN, ECONNREFUSED, EHOSTUNREACH, EINTR, EINVAL, EIO,
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from core cimport *
+from system cimport *
 
 # how often a turn may wait a millisecond for room in a send buffer: any longer and the next packets are late as well
 cdef enum:

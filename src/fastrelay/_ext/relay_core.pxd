@@ -1,8 +1,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
-from core cimport fr_address, fr_relay
+from core cimport fr_relay
 
-cdef int parse_address(fr_address *address, str ip, int port, uint32_t scope) except -1
 cdef void sweep_slots(fr_relay *relay, uint32_t count) noexcept nogil
 
 
