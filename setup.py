@@ -20,8 +20,10 @@ WARNINGS = "-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-f
 DIRECTIVES = {"language_level": 3, "binding": True, "auto_pickle": False, "autotestdict": False, "cdivision": True}
 
 # ext/NAME.pyx each. Every module is linked from all C parts; what it does not call, the linker leaves out.
-MODULES = ["codec", "host", "relay_core", "relay_down", "relay_loop", "relay_send", "relay_up", "trunk_end",
-           "trunk_port", "values"]
+MODULES = [
+    "codec", "codec_trunk", "host", "relay_core", "relay_down", "relay_loop", "relay_send", "relay_up", "trunk_end",
+    "trunk_port", "values",
+]  # fmt: skip
 
 flavour = os.environ.get("FASTRELAY_BUILD", "release")
 if flavour not in FLAVOURS:
