@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.gate.measure import gate_rows
+from bench.gate.measure import PHASES, gate_rows
 from bench.load import open_loop
 from bench.load.build import OUT
 from bench.load.card import read_card
@@ -55,7 +55,7 @@ def main(short: bool, only: tuple[str, ...], json_path: Path | None, loss_packet
         if "loss" in wanted:
             run.loss(loss_packets or (LOSS_PACKETS_SHORT if short else LOSS_PACKETS))
         if GATE in wanted:
-            run.attempt(GATE, 1, lambda step: Measured(gate_rows(step), {}))
+            run.attempt(GATE, len(PHASES), lambda step: Measured(gate_rows(step), {}))
     path = json_path or OUT / f"result-{report.card.measured_at.replace(':', '')}.json"
     report.write(path)
     report.show(console)

@@ -98,7 +98,7 @@ class Floor:
         path = build.program(self.name)
         self._tally = Tally(build.OUT / f"{self.name}.tally")
         command = [str(path), "--listen", f"{self._address}:0", "--tally", str(self._tally.path), *self._options]
-        self._program = Program(command, cpu.RELAY_CPU)
+        self._program = Program(command, cpu.RELAY_CPU, cpu.NICE_CANDIDATE)
 
     def pause(self) -> None:
         """Stops the program."""

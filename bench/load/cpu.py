@@ -9,14 +9,34 @@ from bench.load.failure import BenchFailure
 
 RELAY_CPU = 0
 OTHERS_CPU = 1
+# candidates and receivers before everything, then generators, which spin, then the rest of the machine
+NICE_CANDIDATE = NICE_RECEIVER = -20
+NICE_GENERATOR = -10
 
 
 def cpu_ns(pid: int) -> int:
     """Nanoseconds all threads of the process have run (user and system), exact while it is paused."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        total += int((task / "schedstat").read_text().split()[0])
-    return total
+    return schedstat(pid, 0)
+
+
+def kept_waiting_ns(pid: int) -> int:
+    """Nanoseconds its threads were ready to run while the processor did something else."""
+    return schedstat(pid, 1)
+
+
+def schedstat(pid: int, field: int) -> int:
+    """One field of schedstat, over all threads."""
+    return sum(int((task / "schedstat").read_text().split()[field]) for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def prefer(pid: int, nice: int) -> None:
+    """Puts a process before the other work of the machine, where we may: a benchmark measures its own load."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        # where sessions share the processor between them, a session's own value is what counts
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+    except (PermissionError, FileNotFoundError):
+        return
 
 
 def pin(pid: int, cpu: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from bench.load import cpu
 from bench.load.relay_candidate import Relay
 from bench.load.relay_page import bucket_top_ns
 from bench.load.report import Measured, Row, Verdict
@@ -68,6 +69,8 @@ def hop_latency(rate: float, packets: int, step: Callable[[], None]) -> Measured
         latency_row("hop latency at half load, p50", p50, 20.0, note),
         latency_row("hop latency at half load, p99", p99, 100.0, ""),
     ]
+    if not offered.reached():
+        rows = [replace(row, verdict=Verdict.VOID) for row in rows]
     return Measured(rows, {"hop_up_counts": [float(count) for count in counts], "offered_pps": [offered.rate]})
 
 
@@ -88,14 +91,17 @@ def loss(rate: float, packets: int, step: Callable[[], None]) -> Measured:
         relay = Relay("relay", traffic, generator, is_up=True)
         stack.callback(relay.stop)
         relay.start()
+        waited_before = cpu.kept_waiting_ns(relay.program().pid)
         offered = offer(generator, relay.port, rate, packets)
         wait_for_count(sink, packets)
+        waited_ms = (cpu.kept_waiting_ns(relay.program().pid) - waited_before) / 1e6
         seen = sink.seen()
         relay_lost = relay.lost()
         sink_lost = sink.lost()
     step()
     missing = offered.packets - seen.unique
     note = f"{offered.describe()}; p50 {seen.percentile_us(0.5)} µs, p99 {seen.percentile_us(0.99)} µs end to end"
+    note += f"; other work kept the relay waiting for {waited_ms:.0f} ms"
     if missing or seen.duplicates:
         note += f"; {relay_lost} lost at the relay, {sink_lost} at the receiver, {seen.duplicates} came twice"
     row = Row(
@@ -107,7 +113,8 @@ def loss(rate: float, packets: int, step: Callable[[], None]) -> Measured:
         verdict=Verdict.HOLDS if missing == 0 and seen.duplicates == 0 else Verdict.MISSED,
         note=note,
     )
-    if sink_lost:  # the receiver could not keep up: says nothing about the relay
+    if sink_lost or (missing == 0 and not offered.reached()):
+        # the receiver could not keep up, or the generator could not: says nothing about the relay at that rate
         row = replace(row, verdict=Verdict.VOID)
     raw = {"missing": [float(missing)], "relay_lost": [float(relay_lost)], "offered_pps": [offered.rate]}
     return Measured([row], raw)

@@ -13,11 +13,14 @@ from bench.load.failure import BenchFailure
 class Program:
     """A running child that said it is ready; commands go to its standard input, one JSON line comes back for each."""
 
-    def __init__(self, command: list[str], on_cpu: int) -> None:
+    def __init__(self, command: list[str], on_cpu: int, nice: int) -> None:
         self.name = Path(command[0]).name
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, bufsize=0)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, bufsize=0, start_new_session=True
+        )
         self.pid = self._process.pid
         cpu.pin(self.pid, on_cpu)
+        cpu.prefer(self.pid, nice)
         self.ready = self._answer()
 
     def port(self) -> int:

@@ -61,7 +61,7 @@ class Relay:
     def start(self) -> None:
         """Fills the table, then starts the relay on it."""
         self._populate()
-        self._program = Program(self.command(), cpu.RELAY_CPU)
+        self._program = Program(self.command(), cpu.RELAY_CPU, cpu.NICE_CANDIDATE)
         ready = self._program.ready
         self.port, self.trunk_port = int(str(ready["port"])), int(str(ready["trunk_port"]))
 

@@ -1,5 +1,6 @@
 """The relay's process in a benchmark: the real loop over pages the harness can read, until it is told to stop."""
 
+import ctypes
 import json
 import mmap
 import signal
@@ -11,19 +12,21 @@ from pathlib import Path
 from types import FrameType
 
 from fastrelay._ext.relay_loop import RelayLoop
-from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.io.sockets import open_listener, open_trunk
+from fastrelay.relay.dataplane.limits import Limits
 
 ADDRESS = "127.0.0.1"
 HOUR_MS = 3_600_000
 PLENTY = 1_000_000_000
 SLICE_MS = 100
+PR_SET_PDEATHSIG = 1
 
 
 class RelayChild:
     """A loop with its sockets and pages, as the setup says (relay_candidate.py writes it)."""
 
     def __init__(self, setup: dict[str, str | int]) -> None:
+        end_with_parent()
         self._listener = open_listener(ADDRESS, 0)
         self._trunk = open_trunk(ADDRESS, 0)
         self._flow_page = mapped(Path(str(setup["flow_page"])))
@@ -65,6 +68,12 @@ def lifted_limits(flows: int) -> Limits:
         recreations_per_s=PLENTY,
         recreations_burst=PLENTY,
     )
+
+
+def end_with_parent() -> None:
+    """Even a paused relay must not outlive a harness that was killed."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def mapped(path: Path) -> mmap.mmap:

@@ -26,8 +26,8 @@ TRUNK_REFUSED = tuple(
     for verdict in Verdict
     if verdict.name.startswith("TRUNK_") and verdict not in {Verdict.TRUNK_BUNDLE, Verdict.TRUNK_HELLO}
 )
-# packets the kernel would not take, and packets it could not keep
-LOST_EVENTS = ("refused_up", "refused_down", "no_buffer_up", "no_buffer_down", "kernel_drops_up", "kernel_drops_down")
+# packets the kernel would not take; those it could not keep are counted at the socket
+LOST_EVENTS = ("refused_up", "refused_down", "no_buffer_up", "no_buffer_down")
 
 
 def event_names() -> list[str]:
@@ -62,7 +62,7 @@ class RelayPage:
         return self.words()[EVENTS + self._events[name]]
 
     def lost(self) -> int:
-        """Everything that was refused or dropped, by the relay or by the kernel below it."""
+        """Everything the relay refused, or was refused when it sent."""
         refused = [verdict for verdict in (*UP_ALL, *DOWN_ALL) if verdict not in (*UP_FORWARDED, *DOWN_FORWARDED)]
         return self.packets([*refused, *TRUNK_REFUSED]) + sum(self.event(name) for name in LOST_EVENTS)
 

@@ -49,7 +49,7 @@ class UpGenerator:
         command = [str(build.program("generator_up")), *traffic.options()]
         if checks is not None:
             command += ["--checks", str(checks)]
-        self.program = Program(command, cpu.OTHERS_CPU)
+        self.program = Program(command, cpu.OTHERS_CPU, cpu.NICE_GENERATOR)
         self._port = 0
 
     def fill(self, port: int, packets: int) -> int:
@@ -91,7 +91,7 @@ class DownGenerator:
             *(str(build.program("generator_down")), "--listen", f"{FIRST_TRANSCEIVER}:{TRANSCEIVER_PORT}"),
             *("--key", str(key_file), "--key-id", str(key_id), "--via", str(via), *traffic.options()),
         ]
-        self.program = Program(command, cpu.OTHERS_CPU)
+        self.program = Program(command, cpu.OTHERS_CPU, cpu.NICE_GENERATOR)
         self._port = 0
 
     def fill(self, port: int, packets: int) -> int:
@@ -115,7 +115,7 @@ class Sink:
             *(str(build.program("sink")), "--listen", f"0.0.0.0:{port}"),
             *("--tally", str(self._tally.path), "--numbers", str(numbers)),
         ]
-        self._program = Program(command, cpu.OTHERS_CPU)
+        self._program = Program(command, cpu.OTHERS_CPU, cpu.NICE_RECEIVER)
 
     def port(self) -> int:
         """The port every address of this machine is reached at."""
