@@ -13,7 +13,7 @@ from bench.load import open_loop
 from bench.load.build import OUT
 from bench.load.card import read_card
 from bench.load.failure import BenchFailure
-from bench.load.report import Measured, Report, Row, Verdict
+from bench.load.report import Measured, Report, Row, Verdict, make_console
 from bench.load.scenarios import SCENARIOS, Effort, Step
 
 FULL = Effort(rounds=9, drains=8)
@@ -115,12 +115,6 @@ class Run:
         self._report.rows.extend(measured.rows)
         self._report.raw[what] = measured.raw
         return measured
-
-
-def make_console() -> Console:
-    """As wide as the terminal; as wide as the table where there is none."""
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
 
 
 def show_progress(console: Console) -> Progress:

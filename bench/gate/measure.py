@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from bench.gate.budget import load_budget
-from bench.gate.profile import Profile, read_profiles
+from bench.gate.profile import Line, Profile, read_profiles
 from bench.load import build
 from bench.load.candidates import Generator
 from bench.load.checks import write_checks
@@ -62,6 +62,7 @@ class Figure:
     instructions: float
     allocations: float
     by_function: dict[str, float]
+    by_line: dict[Line, float]
 
 
 class ProfiledRelay(Relay):
@@ -130,8 +131,14 @@ def open_generator(phase: Phase) -> Generator:
 
 def figure(phase: Phase, profile: Profile) -> Figure:
     """A phase's profile, by packet."""
-    by_function = {name: count / phase.packets for name, count in profile.by_function.items()}
-    return Figure(phase, profile.instructions / phase.packets, profile.allocations / phase.packets, by_function)
+    packets = phase.packets
+    return Figure(
+        phase,
+        profile.instructions / packets,
+        profile.allocations / packets,
+        {name: count / packets for name, count in profile.by_function.most_common()},
+        {line: count / packets for line, count in profile.by_line.most_common()},
+    )
 
 
 def clear(stem: Path) -> None:

@@ -93,3 +93,9 @@ def ratio_row(what: str, cost: Spread, floor_name: str, floor: Spread, ratio: Sp
         bar=f"≤ {bar:.2f}",
         verdict=Verdict.HOLDS if ratio.median <= bar else Verdict.MISSED,
     )
+
+
+def make_console() -> Console:
+    """As wide as the terminal; as wide as the table where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
