@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -23,9 +21,6 @@ from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.settings import WORKERS_MAX, RelaySettings, parse_network
 from fastrelay.relay.supervisor import Supervisor
 from fastrelay.wire.address import parse_endpoint
-
-if TYPE_CHECKING:
-    from fastrelay.observe.counters import CounterPage
 
 DEFAULTS = Limits()
 
@@ -156,45 +151,31 @@ def relay(
         samples_latency=not no_latency_samples,
         user=user,
     )
-    with Supervisor(settings) as supervisor, _counters(supervisor) as pages, _summary(pages):
-        click.echo(f"ready: clients {' '.join(supervisor.listening)} trunk {' '.join(supervisor.trunks)}")
-        if watch:
-            _watch(supervisor, pages)
-        else:
-            supervisor.serve()
+    _serve(Supervisor(settings), is_watched=watch)
 
 
-# numpy's library starts threads when it is imported, and the workers are forked by a process without any: so what reads
-# the counters is imported once they run.
-
-
-@contextmanager
-def _counters(supervisor: Supervisor) -> Iterator[list[CounterPage]]:
-    from fastrelay.observe.counters import CounterPage  # noqa: PLC0415
-
-    with ExitStack() as stack:
-        yield [stack.enter_context(closing(CounterPage(each.counter_page))) for each in supervisor.resources]
-
-
-@contextmanager
-def _summary(pages: list[CounterPage]) -> Iterator[None]:
-    """Print what was done, however it ended."""
-    from fastrelay.observe.counters import total  # noqa: PLC0415
+def _serve(supervisor: Supervisor, *, is_watched: bool) -> None:
+    # numpy's library starts threads for its algebra unless told not to before it loads; the supervisor has to fork
+    # without any. Not later either: once privileges are dropped, modules may be out of reach.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from fastrelay.observe.counters import CounterPage, total  # noqa: PLC0415
+    from fastrelay.observe.live import LiveView  # noqa: PLC0415
     from fastrelay.observe.summary import summary  # noqa: PLC0415
 
-    started_s = time.monotonic()
-    try:
-        yield
-    finally:
-        reading = total([page.read() for page in pages])
-        click.echo("\n".join(summary(reading, time.monotonic() - started_s, len(pages))))
-
-
-def _watch(supervisor: Supervisor, pages: list[CounterPage]) -> None:
-    from fastrelay.observe.live import LiveView  # noqa: PLC0415
-
-    with LiveView(pages, title=f"fastrelay relay {' '.join(supervisor.listening)}") as view:
-        supervisor.serve(view.refresh)
+    with supervisor, ExitStack() as stack:
+        pages = [stack.enter_context(closing(CounterPage(each.counter_page))) for each in supervisor.resources]
+        addresses = f"clients {' '.join(supervisor.listening)} trunk {' '.join(supervisor.trunks)}"
+        click.echo(f"ready: {addresses}")
+        started_s = time.monotonic()
+        try:
+            if is_watched:
+                with LiveView(pages, title=f"fastrelay relay · {addresses}") as view:
+                    supervisor.serve(view.refresh)
+            else:
+                supervisor.serve()
+        finally:
+            reading = total([page.read() for page in pages])
+            click.echo("\n".join(summary(reading, time.monotonic() - started_s, len(pages))))
 
 
 def _cpus(text: str) -> tuple[int, ...]:

@@ -3,8 +3,7 @@
 Lives here: start, reload, stop, and what happens when a worker dies. Must not live here: packets (worker), what the
 operator sees on a screen (cli, observe).
 
-No thread may run before start() has returned: a fork copies only the thread that calls it. numpy's library starts
-threads when it is imported, so nothing here imports it.
+No thread may run in the process that enters a Supervisor: a fork copies only the thread that calls it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""A relay worker inside the test: the same sockets, pages and loop, turned by hand.
+
+For limits that the command does not offer, and for a worker that loses its flow page.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from fastrelay._ext.relay_core import flow_page_bytes
+from fastrelay._ext.relay_loop import RelayLoop
+from fastrelay.relay.resources import WorkerResources, open_resources
+from fastrelay.relay.settings import RelaySettings
+from fastrelay.relay.worker import WorkerPlan, build_loop
+from tests.live.ends import Address
+
+
+class RelayInProcess:
+    """Enter it, and call turn() whenever it should work."""
+
+    def __init__(self, settings: RelaySettings) -> None:
+        self._settings = settings
+
+    def __enter__(self) -> Self:
+        (self._opened,) = open_resources(self._settings)
+        self._flow_pages = [self._opened.flow_page]
+        self.loop = self._build(self._opened)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self.loop
+        self._opened.close()
+        for page in self._flow_pages[1:]:
+            page.close()
+
+    def _build(self, resources: WorkerResources) -> RelayLoop:
+        settings = self._settings
+        return build_loop(WorkerPlan(0, 0, resources, settings, settings.load_keys(), settings.is_offloading))
+
+    @property
+    def clients(self) -> list[Address]:
+        return [(opened.ip, opened.port) for opened in self._opened.listeners]
+
+    def turn(self) -> None:
+        self.loop.run(1)
+
+    def lose_flows(self) -> None:
+        """A successor of this worker that finds the sockets and not the flow table."""
+        page = mmap.mmap(-1, flow_page_bytes(self._settings.limits.flows))
+        self._flow_pages.append(page)
+        self.loop = self._build(replace(self._opened, flow_page=page))

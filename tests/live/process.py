@@ -1,0 +1,167 @@
+"""`fastrelay relay` as a process of its own.
+
+Lives here: starting it, reading what it prints, and looking at its counter pages from outside.
+Must not live here: clients and transceivers (ends).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fastrelay.observe.counters import CounterPage
+from fastrelay.wire.address import parse_endpoint
+from tests.live.ends import PATIENCE_S, Address, eventually
+
+COMMAND = [sys.executable, "-c", "from fastrelay.cli.main import main; main()"]
+
+
+def options(listen: str, trunk: str, ring_file: Path, *allowed: str) -> list[str]:
+    """The options of a relay with this address for clients, this trunk address and these networks."""
+    bracketed = f"[{listen}]" if ":" in listen else listen
+    allow = [word for network in allowed for word in ("--allow", network)]
+    return ["--listen", f"{bracketed}:0", "--trunk", trunk, "--keys", str(ring_file), *allow]
+
+
+class Lines:
+    """What a process writes to one pipe, line by line, with a deadline for each wait."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+        self._text = ""
+        self.seen: list[str] = []
+
+    def until(self, matches: Callable[[str], bool]) -> str:
+        """The next line that matches; those before it are in `seen`."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            line = self._next(deadline_s)
+            self.seen.append(line)
+            if matches(line):
+                return line
+
+    def _next(self, deadline_s: float) -> str:
+        while "\n" not in self._text:
+            left_s = deadline_s - time.monotonic()
+            readable, _, _ = select.select([self._descriptor], [], [], max(left_s, 0))
+            assert readable, f"no such line in {PATIENCE_S:.0f} s, but: {self.seen}"
+            piece = os.read(self._descriptor, 65_536).decode()
+            assert piece, f"ended without such a line: {self.seen} {self._text!r}"
+            self._text += piece
+        line, _, self._text = self._text.partition("\n")
+        return line
+
+    def rest(self) -> list[str]:
+        """Everything unread, of a process that has ended."""
+        while piece := os.read(self._descriptor, 65_536).decode():
+            self._text += piece
+        self.seen += self._text.splitlines()
+        self._text = ""
+        return self.seen
+
+
+class RelayProcess:
+    """Enter it: it serves when the block begins, and is stopped cleanly when the block ends."""
+
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self._arguments = arguments
+        self._environment = environment
+        self.clients: list[Address] = []
+        self.trunks: list[Address] = []
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            [*COMMAND, "relay", *self._arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | (self._environment or {}),
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.out = Lines(self.process.stdout.fileno())
+        self.log = Lines(self.process.stderr.fileno())
+        try:
+            ready = self.out.until(lambda line: line.startswith("ready: "))
+        except AssertionError as error:
+            code = self._end(signal.SIGKILL)
+            raise AssertionError(f"exit code {code}: {self.log.seen}") from error
+        clients, _, trunks = ready.removeprefix("ready: clients ").partition(" trunk ")
+        self.clients = [parse_endpoint(text) for text in clients.split()]
+        self.trunks = [parse_endpoint(text) for text in trunks.split()]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ended_before = self.process.poll() is not None
+        code = self._end(signal.SIGTERM)
+        if kind is None and not ended_before:
+            assert code == 0, f"exit code {code}: {self.log.seen}"
+
+    def _end(self, number: signal.Signals) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            code = self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        if not self.process.stdout.closed:
+            self.out.rest()
+            self.log.rest()
+            self.process.stdout.close()
+            self.process.stderr.close()
+        return code
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it and return its exit code; what it printed is in `out.seen` and `log.seen`."""
+        return self._end(number)
+
+    @property
+    def workers(self) -> list[int]:
+        return children(self.process.pid)
+
+    @contextmanager
+    def counters(self, worker: int = 0) -> Iterator[CounterPage]:
+        """A worker's counter page, live, by the descriptor the supervisor holds."""
+        wanted = f"/memfd:fastrelay-counters-{worker}"
+        folder = Path("/proc") / str(self.process.pid) / "fd"
+        (entry,) = [entry for entry in folder.iterdir() if str(entry.readlink()).startswith(wanted)]
+        with entry.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory, closing(CounterPage(memory)) as page:
+            yield page
+
+    def counts(self, verdict: str, expected: int, worker: int = 0) -> None:
+        """Wait until this verdict's counter is what it should be, and see that it is not more."""
+        with self.counters(worker) as page:
+            eventually(lambda: page.packets(verdict) >= expected, f"{verdict} {expected}")
+            assert page.packets(verdict) == expected
+
+    def happened(self, event: str, at_least: int = 1, worker: int = 0) -> None:
+        with self.counters(worker) as page:
+            eventually(lambda: page.event(event) >= at_least, f"{event} {at_least}")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process that is not ours to wait for still exists; a zombie has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
