@@ -55,8 +55,12 @@ class End:
 
     def __init__(self, ip: str, port: int = 0, *, turn: Callable[[], None] | None = None) -> None:
         self.socket = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((ip, port))
         self._turn = turn
+        try:
+            self.socket.bind((ip, port))
+        except OSError:
+            self.socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -194,11 +194,20 @@ def test_each_worker_keeps_to_its_cpu(local: list[str]) -> None:
         assert [os.sched_getaffinity(worker) for worker in relay.workers] == [{allowed[-1]}, {allowed[0]}]
 
 
-def test_workers_take_trunk_ports_in_a_row(local: list[str]) -> None:
-    with Transceiver("127.0.0.1", KeyRing(())) as free, Transceiver("127.0.0.1", KeyRing(())) as other:
-        port = max(free.address[1], other.address[1]) - 1
-    arguments = [f"127.0.0.1:{port}" if word == "127.0.0.1" and local[at - 1] == "--trunk" else word
-                 for at, word in enumerate(local)]  # fmt: skip
+def two_free_ports_in_a_row() -> int:
+    """The first of them, below the range the kernel chooses from."""
+    for port in range(21_000, 22_000, 2):
+        try:
+            with Transceiver("127.0.0.1", KeyRing(()), port=port), Transceiver("127.0.0.1", KeyRing(()), port=port + 1):
+                return port
+        except OSError:
+            continue
+    raise AssertionError("no two free ports in a row")
+
+
+def test_workers_take_trunk_ports_in_a_row(ring_file: Path) -> None:
+    port = two_free_ports_in_a_row()
+    arguments = options("127.0.0.1", f"127.0.0.1:{port}", ring_file, "127.0.0.1")
     with RelayProcess(*arguments, "--workers", "2") as relay:
         assert relay.trunks == [("127.0.0.1", port), ("127.0.0.1", port + 1)]
 
