@@ -97,6 +97,7 @@ cdef extern from "wire/address.h" nogil:
         uint16_t port_be
         uint16_t zero
     bint fr_address_is_v4(const fr_address *address)
+    bint fr_address_is_link_local(const fr_address *address)
     bint fr_address_equal(const fr_address *a, const fr_address *b)
     bint fr_address_from_sockaddr(fr_address *address, const void *socket_address)
     socklen_t fr_address_to_sockaddr(const fr_address *address, int family, void *socket_address)
@@ -314,6 +315,7 @@ cdef extern from "io/batch.h" nogil:
     struct fr_up_ring:
         mmsghdr *messages
         fr_sockaddr *names
+        int family
         bint takes_notes
     struct fr_down_ring:
         mmsghdr *messages
@@ -332,7 +334,7 @@ cdef extern from "io/batch.h" nogil:
         uint32_t segment_bytes, kernel_drops
         bint has_kernel_drops
     void fr_up_ring_open(fr_up_ring *ring)
-    void fr_up_ring_take_notes(fr_up_ring *ring, bint takes_notes)
+    void fr_up_ring_prepare(fr_up_ring *ring, int family, bint takes_notes)
     void fr_down_ring_open(fr_down_ring *ring)
     void fr_client_queue_open(fr_client_queue *queue)
     void fr_trunk_queue_open(fr_trunk_queue *queue)

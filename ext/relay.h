@@ -20,9 +20,6 @@ _Static_assert(FR_CLASS_STUN == (int)FR_UP_STUN && FR_CLASS_DTLS == (int)FR_UP_D
                    && FR_CLASS_SRTP == (int)FR_UP_SRTP && FR_CLASS_SRTCP == (int)FR_UP_SRTCP,
                "classes and the first verdicts agree");
 
-/* A length above FR_CLIENT_DATAGRAM_MAX, for datagrams the kernel had to cut. */
-#define FR_LENGTH_CUT (FR_CLIENT_DATAGRAM_MAX + 1)
-
 /* One receive batch of client datagrams, column by column. */
 struct fr_up_batch {
     unsigned count;

@@ -28,31 +28,35 @@ cdef unsigned up_receive(fr_relay *relay, unsigned at) noexcept nogil:
     cdef fr_listener *listener = &relay.listeners[at]
     cdef fr_up_ring *ring = &relay.up_ring
     cdef fr_up_batch *batch = &relay.up
-    cdef mmsghdr *message
     cdef int i, received
-    if ring.takes_notes != listener.is_wildcard:
-        fr_up_ring_take_notes(ring, listener.is_wildcard)
+    if ring.takes_notes != listener.is_wildcard or ring.family != listener.family:
+        fr_up_ring_prepare(ring, listener.family, listener.is_wildcard)
     # slot 0 always has room for control messages: it is the sample for hop latency and for the kernel's drop count
     ring.messages[0].msg_hdr.msg_controllen = FR_RECEIVE_CONTROL
     received = recvmmsg(listener.fd, ring.messages, FR_BATCH, MSG_DONTWAIT, NULL)
     if received <= 0:
         if received < 0 and errno != EAGAIN and errno != EINTR:
             relay.counters.events[FR_EVENT_receive_errors] += 1
-        batch.count = 0
         return 0
-    for i in range(received):
-        message = &ring.messages[i]
-        fr_address_from_sockaddr(&batch.client[i], &ring.names[i])
-        message.msg_hdr.msg_namelen = sizeof(fr_sockaddr)
-        batch.payload[i] = <const uint8_t *>message.msg_hdr.msg_iov.iov_base
-        batch.length[i] = FR_LENGTH_CUT if message.msg_hdr.msg_flags & MSG_TRUNC else message.msg_len
-        batch.via[i] = learn_local(relay, at, &message.msg_hdr) if listener.is_wildcard else listener.first_local
-    if listener.is_wildcard:
-        for i in range(1, received):  # the kernel has written what it used
-            ring.messages[i].msg_hdr.msg_controllen = FR_RECEIVE_CONTROL
-    batch.count = received
     relay.counters.events[FR_EVENT_receives_up] += 1
+    batch.count = received
+    for i in range(received):
+        fr_address_from_sockaddr(&batch.client[i], &ring.names[i])
+        batch.payload[i] = <const uint8_t *>ring.messages[i].msg_hdr.msg_iov.iov_base
+        batch.length[i] = ring.messages[i].msg_len
+        batch.via[i] = listener.first_local
+    if listener.is_wildcard:
+        learn_locals(relay, at)
     return received
+
+
+cdef void learn_locals(fr_relay *relay, unsigned at) noexcept nogil:
+    cdef mmsghdr *messages = relay.up_ring.messages
+    cdef unsigned i
+    for i in range(relay.up.count):
+        relay.up.via[i] = learn_local(relay, at, &messages[i].msg_hdr)
+        if i:  # the kernel has written how much it used; slot 0 is still to be read
+            messages[i].msg_hdr.msg_controllen = FR_RECEIVE_CONTROL
 
 
 cdef uint8_t learn_local(fr_relay *relay, unsigned at, msghdr *message) noexcept nogil:

@@ -31,6 +31,9 @@ cdef class Path:
         if not 0 <= via <= 0xffff:
             raise ValueError(f"via {via} is out of range")
         parse_address(&self.client_address, client[0], client[1], client[2] if len(client) > 2 else 0)
+        # docs/trunk.md: a relay drops the whole datagram over such a frame, other clients' frames included
+        if self.client_address.scope and not fr_address_is_link_local(&self.client_address):
+            raise ValueError(f"{client[0]} is not link-local and has no scope, but {client[2]} was given")
         parse_address(&self.relay_address, relay[0], relay[1], 0)
         self.via = via
         self.slot = 0
@@ -97,6 +100,8 @@ cdef class TrunkPort:
         trunk.now = &self.port.now
         trunk.peers = &self.port.peers
         trunk.counters = &self.port.counters
+        self.port.counters.magic, self.port.counters.layout = FR_COUNTERS_MAGIC, FR_COUNTERS_LAYOUT
+        self.port.counters.offload = is_offloading
         fr_down_ring_open(&trunk.ring)
         fr_trunk_queue_open(&trunk.queue)
 
@@ -104,6 +109,17 @@ cdef class TrunkPort:
         if self.port != NULL:
             fr_keyring_wipe(&self.port.keyring)
             free(self.port)
+
+    def close(self):
+        """Lets go of the socket, which stays the caller's. Calls that would use it raise ValueError from now on."""
+        self.port.trunk.fd = -1
+
+    cdef void begin(self) except *:
+        """Before a closed descriptor's number is used, which may by now name another file."""
+        if self.port.trunk.fd < 0:
+            raise ValueError("the trunk port is closed")
+        fr_read_now(&self.port.now)
+        self.port.counters.alive_ms = self.port.now.ms
 
     def set_keys(self, keys):
         """Replaces the key ring: at start, and when an operator has rotated it."""
@@ -117,7 +133,7 @@ cdef class TrunkPort:
         A full socket is not emptied in one call, so that an event loop gets its turn: call again when it is readable.
         """
         cdef uint64_t sampled_ns
-        fr_read_now(&self.port.now)
+        self.begin()
         end_receive(&self.port.trunk, take_frames, <void *>self, &sampled_ns)
         arrived, self.arrived = self.arrived, []
         return arrived
@@ -143,12 +159,12 @@ cdef class TrunkPort:
 
         What the kernel refuses is counted and gone, as on any network. What stood before a bad pair is sent.
         """
-        cdef Path path
-        cdef bytes payload
         held = []  # the batch borrows the payloads
-        fr_read_now(&self.port.now)
+        self.begin()
         try:
             for path, payload in frames:
+                if type(payload) is not bytes:
+                    raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
                 if not 1 <= len(payload) <= FR_CLIENT_DATAGRAM_MAX:
                     raise ValueError(f"a payload of {len(payload)} bytes, must be 1 to {FR_CLIENT_DATAGRAM_MAX}")
                 held.append(payload)
@@ -158,16 +174,19 @@ cdef class TrunkPort:
 
     def send_close(self, paths):
         """Tells the relays to forget these clients' flows."""
-        cdef Path path
-        fr_read_now(&self.port.now)
+        self.begin()
         try:
             for path in paths:
                 self.add(path, NULL, 0)
         finally:
             self.flush()
 
-    cdef void add(self, Path path, const uint8_t *payload, uint32_t length) except *:
+    cdef void add(self, path_or_other, const uint8_t *payload, uint32_t length) except *:
         cdef fr_port *port = self.port
+        cdef Path path
+        if type(path_or_other) is not Path:  # a typed variable would take None as well
+            raise TypeError(f"a frame goes to a Path, not to {type(path_or_other).__name__}")
+        path = <Path>path_or_other
         if port.count == FR_BATCH:
             self.flush()
         cdef int slot = self.slot_of(path)
@@ -205,7 +224,7 @@ cdef class TrunkPort:
 
     def tick(self):
         """Sends the HELLOs that are due and takes in ICMP errors; call it a few times a second."""
-        fr_read_now(&self.port.now)
+        self.begin()
         end_read_errors(&self.port.trunk)
         end_hellos(&self.port.trunk, fr_monotonic_us())
 

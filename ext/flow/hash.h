@@ -29,7 +29,7 @@ static inline uint64_t fr_hash_words(const struct fr_hash_key *key, uint64_t a, 
 
 static inline uint64_t fr_hash_address(const struct fr_hash_key *key, const struct fr_address *address)
 {
-    return fr_hash_words(key, address->low, fr_address_endpoint(address), address->high);
+    return fr_hash_words(key, address->low, address->endpoint, address->high);
 }
 
 #endif

@@ -19,15 +19,18 @@ void fr_up_ring_open(struct fr_up_ring *ring)
 {
     for (unsigned i = 0; i < FR_BATCH; i++) {
         join(&ring->messages[i], &ring->iovecs[i], &ring->names[i]);
-        ring->iovecs[i] = (struct iovec){ring->slots[i], FR_CLIENT_DATAGRAM_MAX};
+        ring->iovecs[i] = (struct iovec){ring->slots[i], FR_LENGTH_CUT};
         ring->messages[i].msg_hdr.msg_control = ring->control[i];
     }
 }
 
-void fr_up_ring_take_notes(struct fr_up_ring *ring, bool takes_notes)
+void fr_up_ring_prepare(struct fr_up_ring *ring, int family, bool takes_notes)
 {
-    for (unsigned i = 1; i < FR_BATCH; i++)
+    for (unsigned i = 0; i < FR_BATCH; i++) {
+        ring->messages[i].msg_hdr.msg_namelen = sizeof(union fr_sockaddr);
         ring->messages[i].msg_hdr.msg_controllen = takes_notes ? FR_RECEIVE_CONTROL : 0;
+    }
+    ring->family = family;
     ring->takes_notes = takes_notes;
 }
 

@@ -25,8 +25,10 @@
 #define FR_RECEIVE_CONTROL 128 /* pktinfo, timestamp, drop count and segment size together need less */
 #define FR_SEGMENT_CONTROL CMSG_SPACE(sizeof(uint16_t))
 
-/* One line more than the datagram, so that equal offsets of neighbouring slots fall into different cache sets. */
+/* One line more than the datagram, so that equal offsets of neighbouring slots fall into different cache sets. The first
+ * byte of it is the kernel's to fill: a datagram that reaches it is too long. */
 #define FR_SLOT_BYTES (FR_CLIENT_DATAGRAM_MAX + 64)
+#define FR_LENGTH_CUT (FR_CLIENT_DATAGRAM_MAX + 1)
 
 union fr_sockaddr {
     struct sockaddr any;
@@ -42,7 +44,9 @@ struct fr_up_ring {
     union fr_sockaddr names[FR_BATCH];
     uint8_t control[FR_BATCH][FR_RECEIVE_CONTROL] __attribute__((aligned(8)));
     uint8_t slots[FR_BATCH][FR_SLOT_BYTES] __attribute__((aligned(64)));
-    bool takes_notes; /* every slot has room for control messages, not the first alone */
+    /* what the slots are prepared for, see fr_up_ring_prepare */
+    int family;
+    bool takes_notes;
 };
 
 /* Trunk datagrams as they arrive, many in one buffer under UDP_GRO. */
@@ -71,8 +75,9 @@ struct fr_trunk_queue {
 };
 
 void fr_up_ring_open(struct fr_up_ring *ring);
-/* Control messages cost the kernel time for every datagram: only sockets bound to a wildcard address need them all. */
-void fr_up_ring_take_notes(struct fr_up_ring *ring, bool takes_notes);
+/* Prepares all slots for sockets of this family. Control messages cost the kernel time for every datagram: only a
+ * socket bound to a wildcard address needs them from each, others from the first slot alone. */
+void fr_up_ring_prepare(struct fr_up_ring *ring, int family, bool takes_notes);
 void fr_down_ring_open(struct fr_down_ring *ring);
 void fr_client_queue_open(struct fr_client_queue *queue);
 void fr_trunk_queue_open(struct fr_trunk_queue *queue);

@@ -79,6 +79,27 @@ int fr_trunk_check_mac(const uint8_t *datagram, size_t length, const struct fr_t
     return sent == expected ? 0 : FR_TRUNK_BAD_MAC;
 }
 
+static inline void read_v4_client(const uint8_t *at, struct fr_address *client)
+{
+    uint16_t port_be;
+    uint32_t address_be;
+
+    memcpy(&port_be, at + 2, 2);
+    memcpy(&address_be, at + 4, 4);
+    *client = fr_address_v4(address_be, port_be);
+}
+
+static bool read_v6_client(const uint8_t *at, struct fr_address *client)
+{
+    client->scope = load32(at + 4);
+    client->zero = 0;
+    memcpy(&client->port_be, at + 2, 2);
+    memcpy(&client->high, at + 8, 8);
+    memcpy(&client->low, at + 16, 8);
+    /* one address, one form: a v4-mapped client, or a scope where none belongs, would be a second name for it */
+    return !fr_address_is_v4(client) && (!client->scope || fr_address_is_link_local(client));
+}
+
 int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const struct fr_trunk_header *header,
                          struct fr_frame frames[FR_BUNDLE_FRAMES])
 {
@@ -94,30 +115,17 @@ int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const struct fr
         if (headers_end - at < FR_FRAME_HEADER_V4)
             return FR_TRUNK_MALFORMED;
         struct fr_frame *frame = &frames[i];
-        uint16_t word = load16(at), port_be;
-        uint32_t address_be;
-        memcpy(&port_be, at + 2, 2);
-        memcpy(&address_be, at + 4, 4);
+        uint16_t word = load16(at);
         frame->length = word & FR_FRAME_LENGTH;
         frame->flags = word & FR_FRAME_CLOSE;
-        if (word & FR_FRAME_RESERVED || frame->length > FR_CLIENT_DATAGRAM_MAX
-            || (frame->flags & FR_FRAME_CLOSE && frame->length))
+        if (frame->length > FR_CLIENT_DATAGRAM_MAX || (word & FR_FRAME_RESERVED) || (frame->flags && frame->length))
             return FR_TRUNK_MALFORMED;
         if (word & FR_FRAME_V6) {
-            if (headers_end - at < FR_FRAME_HEADER_V6)
-                return FR_TRUNK_MALFORMED;
-            frame->client.scope = be32toh(address_be);
-            memcpy(&frame->client.high, at + 8, 8);
-            memcpy(&frame->client.low, at + 16, 8);
-            frame->client.port_be = port_be;
-            frame->client.zero = 0;
-            /* one address, one form: a v4-mapped client, or a scope where none belongs, would be a second name for it */
-            if (fr_address_is_v4(&frame->client)
-                || (frame->client.scope && !fr_address_is_link_local(&frame->client)))
+            if (headers_end - at < FR_FRAME_HEADER_V6 || !read_v6_client(at, &frame->client))
                 return FR_TRUNK_MALFORMED;
             at += FR_FRAME_HEADER_V6;
         } else {
-            frame->client = fr_address_v4(address_be, port_be);
+            read_v4_client(at, &frame->client);
             at += FR_FRAME_HEADER_V4;
         }
         if (frame->length > room) {
@@ -190,6 +198,8 @@ void fr_writer_reset(struct fr_writer *writer)
     writer->datagram_count = 0;
     writer->burst_count = 0;
     writer->frame_count = 0;
+    writer->covered = 0;
+    writer->bytes = 0;
     writer->arena_used = 0;
 }
 
@@ -239,6 +249,7 @@ static void close_datagram(struct fr_writer *writer)
     writer->iovecs[writer->iovec_count++] = (struct iovec){(void *)padding, 0};
     writer->arena_used += FR_TRUNK_HEADER + writer->covered;
     writer->frame_count = 0;
+    writer->covered = 0;
 
     datagram->iovec_count = writer->iovec_count - datagram->first_iovec;
     datagram->bytes = writer->bytes;
@@ -278,33 +289,89 @@ static void start_datagram(struct fr_writer *writer, uint32_t frame_bytes)
     open_datagram(writer);
 }
 
-void fr_writer_add(struct fr_writer *writer, const struct fr_address *client, const uint8_t *payload, uint32_t length,
-                   uint32_t flags)
+/* Where the open datagram stands. In registers while a chain is added; the writer learns of it when a datagram is full. */
+struct cursor {
+    uint8_t *at; /* the next frame header */
+    struct iovec *iovec;
+    unsigned bytes;
+    unsigned frames;
+};
+
+static inline struct cursor load_cursor(struct fr_writer *writer)
 {
-    bool is_v4 = fr_address_is_v4(client);
-    uint32_t frame_bytes = (is_v4 ? FR_FRAME_HEADER_V4 : FR_FRAME_HEADER_V6) + length;
+    return (struct cursor){
+        .at = writer->arena + writer->arena_used + FR_TRUNK_HEADER + writer->covered,
+        .iovec = &writer->iovecs[writer->iovec_count],
+        .bytes = writer->bytes,
+        .frames = writer->frame_count,
+    };
+}
 
-    if (writer->frame_count == FR_BUNDLE_FRAMES
-        || (writer->frame_count && writer->bytes + frame_bytes > FR_BUNDLE_BYTES))
+static inline void store_cursor(struct fr_writer *writer, const struct cursor *cursor)
+{
+    writer->covered = (uint16_t)(cursor->at - (writer->arena + writer->arena_used + FR_TRUNK_HEADER));
+    writer->iovec_count = (uint16_t)(cursor->iovec - writer->iovecs);
+    writer->bytes = (uint16_t)cursor->bytes;
+    writer->frame_count = (uint16_t)cursor->frames;
+}
+
+static __attribute__((noinline)) struct cursor next_datagram(struct fr_writer *writer, struct cursor cursor,
+                                                             uint32_t frame_bytes)
+{
+    store_cursor(writer, &cursor);
+    if (cursor.frames)
         close_datagram(writer);
-    if (!writer->frame_count)
-        start_datagram(writer, frame_bytes);
+    start_datagram(writer, frame_bytes);
+    return load_cursor(writer);
+}
 
-    uint8_t *at = writer->arena + writer->arena_used + FR_TRUNK_HEADER + writer->covered;
-    store16(at, (uint16_t)(length | flags | (is_v4 ? 0 : FR_FRAME_V6)));
+/* Writes a frame header and returns where the next one goes. */
+static inline uint8_t *write_frame_header(uint8_t *at, const struct fr_address *client, bool is_v4, uint32_t word)
+{
+    store16(at, (uint16_t)word);
     memcpy(at + 2, &client->port_be, 2);
     if (is_v4) {
         memcpy(at + 4, (const uint8_t *)&client->low + 4, 4);
-        writer->covered += FR_FRAME_HEADER_V4;
-    } else {
-        store32(at + 4, client->scope);
-        memcpy(at + 8, &client->high, 8);
-        memcpy(at + 16, &client->low, 8);
-        writer->covered += FR_FRAME_HEADER_V6;
+        return at + FR_FRAME_HEADER_V4;
     }
-    writer->iovecs[writer->iovec_count++] = (struct iovec){(void *)payload, length};
-    writer->bytes += frame_bytes;
-    writer->frame_count++;
+    store32(at + 4, client->scope);
+    memcpy(at + 8, &client->high, 8);
+    memcpy(at + 16, &client->low, 8);
+    return at + FR_FRAME_HEADER_V6;
+}
+
+static inline void append(struct fr_writer *writer, struct cursor *cursor, const struct fr_address *client,
+                          const uint8_t *payload, uint32_t length, uint32_t flags)
+{
+    bool is_v4 = fr_address_is_v4(client);
+    unsigned frame_bytes = (is_v4 ? FR_FRAME_HEADER_V4 : FR_FRAME_HEADER_V6) + length;
+
+    if (!cursor->frames || cursor->frames == FR_BUNDLE_FRAMES || cursor->bytes + frame_bytes > FR_BUNDLE_BYTES)
+        *cursor = next_datagram(writer, *cursor, frame_bytes);
+    cursor->at = write_frame_header(cursor->at, client, is_v4, length | flags | (is_v4 ? 0 : FR_FRAME_V6));
+    *cursor->iovec++ = (struct iovec){(void *)payload, length};
+    cursor->bytes += frame_bytes;
+    cursor->frames++;
+}
+
+void fr_writer_add(struct fr_writer *writer, const struct fr_address *client, const uint8_t *payload, uint32_t length,
+                   uint32_t flags)
+{
+    struct cursor cursor = load_cursor(writer);
+
+    append(writer, &cursor, client, payload, length, flags);
+    store_cursor(writer, &cursor);
+}
+
+void fr_writer_add_chain(struct fr_writer *writer, const struct fr_outgoing *outgoing, const uint16_t *next,
+                         unsigned first, unsigned count)
+{
+    struct cursor cursor = load_cursor(writer);
+
+    for (unsigned i = first; count; count--, i = next[i])
+        append(writer, &cursor, &outgoing->client[i], outgoing->payload[i], outgoing->length[i],
+               outgoing->length[i] ? 0 : FR_FRAME_CLOSE);
+    store_cursor(writer, &cursor);
 }
 
 void fr_writer_end(struct fr_writer *writer)

@@ -117,12 +117,22 @@ struct fr_writer {
     uint8_t arena[FR_BATCH * (FR_TRUNK_HEADER + FR_FRAME_HEADER_V6)] __attribute__((aligned(64)));
 };
 
+/* Frames about to be written, column by column; a length of 0 is a CLOSE. Payloads are borrowed until the reset. */
+struct fr_outgoing {
+    const struct fr_address *client;
+    const uint8_t *const *payload;
+    const uint32_t *length;
+};
+
 void fr_writer_reset(struct fr_writer *writer);
 /* Starts a burst to one peer. The head is copied; its pointers must live until fr_writer_end. */
 void fr_writer_begin(struct fr_writer *writer, const struct fr_burst_head *head);
-/* At most FR_BATCH frames between two resets. Opens further datagrams and bursts as limits demand. */
+/* Adds one frame, or `count` frames of a batch: `first`, next[first] and so on. At most FR_BATCH frames between two
+ * resets. Opens further datagrams and bursts as limits demand. */
 void fr_writer_add(struct fr_writer *writer, const struct fr_address *client, const uint8_t *payload, uint32_t length,
                    uint32_t flags);
+void fr_writer_add_chain(struct fr_writer *writer, const struct fr_outgoing *outgoing, const uint16_t *next,
+                         unsigned first, unsigned count);
 /* Closes what is open and pads. */
 void fr_writer_end(struct fr_writer *writer);
 

@@ -80,16 +80,11 @@ static unsigned pack_group(struct fr_trunk_end *end, const struct fr_grouping *g
                            const struct fr_outgoing *outgoing)
 {
     struct fr_burst_head head;
-    unsigned i = group->first;
 
     if (!fr_trunk_end_head(end, group->peer, end->is_relay ? FR_BUNDLE_UP : FR_BUNDLE_DOWN, group->via, &head))
         return group->count;
     fr_writer_begin(&end->writer, &head);
-    for (unsigned left = group->count; left; left--) {
-        fr_writer_add(&end->writer, &outgoing->client[i], outgoing->payload[i], outgoing->length[i],
-                      outgoing->length[i] ? 0 : FR_FRAME_CLOSE);
-        i = grouping->next[i];
-    }
+    fr_writer_add_chain(&end->writer, outgoing, grouping->next, group->first, group->count);
     fr_writer_end(&end->writer);
     return 0;
 }

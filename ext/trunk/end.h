@@ -73,13 +73,6 @@ struct fr_trunk_end {
 int fr_trunk_end_judge(struct fr_trunk_end *end, const struct fr_address *source, const uint8_t *datagram,
                        uint32_t length, struct fr_trunk_header *header, int *slot);
 
-/* Frames about to be sent, column by column; a length of 0 is a CLOSE. */
-struct fr_outgoing {
-    const struct fr_address *client;
-    const uint8_t *const *payload;
-    const uint32_t *length;
-};
-
 /* Packs groups of frames into the writer, which is reset first. Returns how many frames were left out because no key of
  * the ring may mint. Payloads are borrowed until the writer's next reset. */
 unsigned fr_trunk_end_pack(struct fr_trunk_end *end, const struct fr_grouping *grouping,
