@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import socket
@@ -29,10 +30,15 @@ def refusal(capsys: pytest.CaptureFixture[str], *extra: str, **changed: str | No
 
 
 @pytest.fixture(autouse=True)
-def _in_its_folder(ring_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_its_folder(ring_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(ring_file.parent)
     monkeypatch.delenv("FASTRELAY_KEYS", raising=False)
     monkeypatch.delenv("FASTRELAY_KEYS_FILE", raising=False)
+    logger = logging.getLogger("fastrelay")
+    kept = (logger.handlers[:], logger.level, logger.propagate)
+    yield
+    # the command runs in this process and configures its log
+    logger.handlers[:], logger.level, logger.propagate = kept
 
 
 @pytest.mark.parametrize(

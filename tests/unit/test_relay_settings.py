@@ -57,7 +57,7 @@ def test_trunk_ports_may_end_at_the_last(port: int, workers: int) -> None:
     ],
 )
 def test_allowed_network_must_be_reachable_from_the_trunk(trunk: str, network: str, is_reached: bool) -> None:
-    refused = pytest.raises(ConfigError, match="--allow: .* cannot be reached")
+    refused = pytest.raises(ConfigError, match=r"--allow: .* cannot be reached")
     expected: AbstractContextManager[object] = nullcontext() if is_reached else refused
     with expected:
         replace(SETTINGS, trunk=(trunk, 0), allowed=(parse_network(network),))
@@ -80,7 +80,8 @@ def test_workers_share_client_addresses_and_own_their_trunks() -> None:
         second.close()
 
 
-def test_workers_take_the_cpus_in_turn(caplog: pytest.LogCaptureFixture) -> None:
+def test_workers_take_the_cpus_in_turn(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("fastrelay"), "propagate", True)  # as it is until a command configures it
     available = sorted(os.sched_getaffinity(0))
     assert choose_cpus(replace(SETTINGS, workers=len(available))) == available
     assert caplog.records == []
