@@ -64,22 +64,24 @@ static void every_note_is_read_in_any_company(void)
 
 /* --- rings ----------------------------------------------------------------- */
 
+/* One byte more than a client packet may have is room enough to see that it has more. */
 static void the_client_ring_takes_datagrams_to_the_byte(void)
 {
     struct fr_up_ring *ring = zeroed(sizeof *ring);
-    static uint8_t bytes[FR_CLIENT_DATAGRAM_MAX + 1] = {0x80, [FR_CLIENT_DATAGRAM_MAX - 1] = 0x7e};
-    const size_t lengths[] = {0, 1, FR_CLIENT_DATAGRAM_MAX, FR_CLIENT_DATAGRAM_MAX + 1};
+    static const uint8_t bytes[FR_CLIENT_DATAGRAM_MAX + 9] = {0x80, [FR_CLIENT_DATAGRAM_MAX - 1] = 0x7e};
+    const size_t lengths[] = {0, 1, FR_CLIENT_DATAGRAM_MAX, FR_CLIENT_DATAGRAM_MAX + 1, FR_CLIENT_DATAGRAM_MAX + 9};
     struct sockaddr_in receiver, sender;
     int in = open_loopback(&receiver), out = open_loopback(&sender);
     fr_up_ring_open(ring);
-    for (unsigned i = 0; i < 4; i++)
+    fr_up_ring_prepare(ring, AF_INET, false);
+    for (unsigned i = 0; i < 5; i++)
         CHECK(sendto(out, bytes, lengths[i], 0, (struct sockaddr *)&receiver, sizeof receiver) == (ssize_t)lengths[i]);
-    CHECK(recvmmsg(in, ring->messages, FR_BATCH, MSG_DONTWAIT, NULL) == 4);
-    for (unsigned i = 0; i < 4; i++) {
+    CHECK(recvmmsg(in, ring->messages, FR_BATCH, MSG_DONTWAIT, NULL) == 5);
+    for (unsigned i = 0; i < 5; i++) {
         const struct msghdr *message = &ring->messages[i].msg_hdr;
-        CHECK(ring->messages[i].msg_len == (lengths[i] < sizeof bytes ? lengths[i] : FR_CLIENT_DATAGRAM_MAX));
-        CHECK(!(message->msg_flags & MSG_TRUNC) == (lengths[i] < sizeof bytes));
-        CHECK(memcmp(ring->slots[i], bytes, ring->messages[i].msg_len) == 0);
+        size_t expected = lengths[i] <= FR_CLIENT_DATAGRAM_MAX ? lengths[i] : FR_LENGTH_CUT;
+        CHECK(ring->messages[i].msg_len == expected);
+        CHECK(memcmp(ring->slots[i], bytes, expected) == 0);
         CHECK(message->msg_namelen == sizeof sender && ring->names[i].in4.sin_port == sender.sin_port);
     }
     close(in);
@@ -96,8 +98,8 @@ static void notes_are_taken_where_they_are_wanted(void)
     CHECK(setsockopt(in, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) == 0);
     fr_up_ring_open(ring);
     for (unsigned wanted = 0; wanted < 2; wanted++) {
-        fr_up_ring_take_notes(ring, wanted);
-        CHECK(ring->takes_notes == wanted);
+        fr_up_ring_prepare(ring, AF_INET, wanted);
+        CHECK(ring->takes_notes == wanted && ring->family == AF_INET);
         ring->messages[0].msg_hdr.msg_controllen = FR_RECEIVE_CONTROL; /* the first is the loop's, every time */
         for (unsigned i = 0; i < 3; i++)
             CHECK(sendto(out, "x", 1, 0, (struct sockaddr *)&receiver, sizeof receiver) == 1);
@@ -109,6 +111,20 @@ static void notes_are_taken_where_they_are_wanted(void)
     }
     close(in);
     close(out);
+    free(ring);
+}
+
+/* The kernel leaves the length of each name behind: an IPv4 one is too short for the next socket's IPv6. */
+static void a_ring_that_served_ipv4_takes_ipv6_whole(void)
+{
+    struct fr_up_ring *ring = zeroed(sizeof *ring);
+    fr_up_ring_open(ring);
+    for (unsigned i = 0; i < FR_BATCH; i++)
+        ring->messages[i].msg_hdr.msg_namelen = sizeof(struct sockaddr_in);
+    fr_up_ring_prepare(ring, AF_INET6, false);
+    for (unsigned i = 0; i < FR_BATCH; i++)
+        CHECK(ring->messages[i].msg_hdr.msg_namelen >= sizeof(struct sockaddr_in6));
+    CHECK(ring->family == AF_INET6);
     free(ring);
 }
 
@@ -221,6 +237,7 @@ int main(void)
     every_note_is_read_in_any_company();
     the_client_ring_takes_datagrams_to_the_byte();
     notes_are_taken_where_they_are_wanted();
+    a_ring_that_served_ipv4_takes_ipv6_whole();
     a_burst_goes_out_and_comes_in_whole();
     the_client_queue_sends_each_to_its_own();
     the_error_queue_names_the_unreachable();

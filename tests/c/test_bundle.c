@@ -1,97 +1,11 @@
-/* Trunk datagrams from one end to the other: round trips, every limit and the step beyond it, every refusal.
+/* Trunk datagrams from one end to the other: round trips, and every refusal. The writer's limits are in test_writer.c.
  *
  * The published vectors are held from Python (tests/unit/test_trunk_compiled.py), where the twin holds them too. */
 #include "trunk/bundle.h"
 
-#include <arpa/inet.h>
-
 #include "check.h"
+#include "trunk_wire.h"
 #include "verdict.h"
-
-static const uint8_t key[16] = "a trunk mac key";
-static struct fr_writer writer;
-static uint64_t sequence;
-static uint8_t payload[FR_CLIENT_DATAGRAM_MAX];
-
-static struct fr_address v4(unsigned host)
-{
-    return fr_address_v4(htonl(0xc0000200u + host), htons((uint16_t)(50000 + host)));
-}
-
-/* Odd hosts are global, even ones link-local with a scope. */
-static struct fr_address v6(unsigned host)
-{
-    const uint8_t global[2] = {0x20, 0x01}, link_local[2] = {0xfe, 0x80};
-    uint8_t bytes[16] = {[14] = (uint8_t)(host >> 8), [15] = (uint8_t)host};
-    struct fr_address address = {.scope = host % 2 ? 0 : 3, .port_be = htons((uint16_t)(40000 + host))};
-    memcpy(bytes, host % 2 ? global : link_local, 2);
-    memcpy(&address.high, bytes, 8);
-    memcpy(&address.low, bytes + 8, 8);
-    return address;
-}
-
-static void begin(void)
-{
-    struct fr_burst_head head = {
-        .mac_key = key, .epoch_us = 0x0102030405060708u, .sequence = &sequence, .via = 513, .key_id = 9,
-        .kind = FR_BUNDLE_UP,
-    };
-    fr_writer_begin(&writer, &head);
-}
-
-static void begin_anew(void)
-{
-    fr_writer_reset(&writer);
-    begin();
-}
-
-static void add_many(unsigned count, const struct fr_address *client, uint32_t length)
-{
-    for (unsigned i = 0; i < count; i++)
-        fr_writer_add(&writer, client, payload, length, 0);
-}
-
-/* A datagram of the writer as it would stand on the wire, in a heap buffer of its exact size. */
-static uint8_t *on_wire(unsigned at, size_t *length)
-{
-    const struct fr_datagram *datagram = &writer.datagrams[at];
-    uint8_t *bytes;
-    *length = 0;
-    for (unsigned i = 0; i < datagram->iovec_count; i++)
-        *length += writer.iovecs[datagram->first_iovec + i].iov_len;
-    bytes = malloc(*length);
-    if (!bytes)
-        exit(2);
-    for (unsigned i = 0, copied = 0; i < datagram->iovec_count; i++) {
-        const struct iovec *iovec = &writer.iovecs[datagram->first_iovec + i];
-        memcpy(bytes + copied, iovec->iov_base, iovec->iov_len);
-        copied += iovec->iov_len;
-    }
-    return bytes;
-}
-
-/* All checks of one datagram: the frame count, or minus the refusing verdict. */
-static int read_all(const uint8_t *bytes, size_t length, struct fr_frame frames[FR_BUNDLE_FRAMES])
-{
-    struct fr_trunk_header header;
-    int refusal = fr_trunk_read_header(bytes, length, &header);
-    if (!refusal)
-        refusal = fr_trunk_check_mac(bytes, length, &header, key);
-    if (!refusal)
-        refusal = fr_trunk_read_frames(bytes, length, &header, frames);
-    return refusal ? -refusal : header.frame_count;
-}
-
-static unsigned frames_of(unsigned at)
-{
-    struct fr_frame frames[FR_BUNDLE_FRAMES];
-    size_t length;
-    uint8_t *bytes = on_wire(at, &length);
-    int count = read_all(bytes, length, frames);
-    free(bytes);
-    CHECK(count > 0);
-    return count > 0 ? (unsigned)count : 0;
-}
 
 /* --- round trips ----------------------------------------------------------- */
 
@@ -175,139 +89,6 @@ static void a_hello_comes_back(void)
         CHECK(fr_trunk_read_hello(bytes, &header, &heard) == FR_TRUNK_MALFORMED);
     }
     free(bytes);
-}
-
-/* --- limits ---------------------------------------------------------------- */
-
-static void a_bundle_closes_at_1400_bytes(void)
-{
-    struct fr_address clients[] = {v4(1), v6(1)};
-    for (unsigned family = 0; family < 2; family++) {
-        uint32_t each = family ? FR_FRAME_HEADER_V6 : FR_FRAME_HEADER_V4;
-        uint32_t rest = FR_BUNDLE_BYTES - FR_TRUNK_HEADER - 2 * each - 700;
-        for (int off = -1; off <= 1; off++) {
-            begin_anew();
-            add_many(1, &clients[family], 700);
-            add_many(1, &clients[family], rest + (uint32_t)off);
-            fr_writer_end(&writer);
-            CHECK(writer.datagram_count == (off > 0 ? 2 : 1));
-            CHECK(off > 0 || writer.datagrams[0].bytes == FR_BUNDLE_BYTES + off);
-        }
-    }
-}
-
-static void a_bundle_closes_at_64_frames(void)
-{
-    struct fr_address client = v4(1);
-    for (unsigned count = FR_BUNDLE_FRAMES - 1; count <= FR_BUNDLE_FRAMES + 1; count++) {
-        begin_anew();
-        add_many(count, &client, 13);
-        fr_writer_end(&writer);
-        CHECK(writer.datagram_count == (count > FR_BUNDLE_FRAMES ? 2 : 1));
-        CHECK(frames_of(0) == (count > FR_BUNDLE_FRAMES ? FR_BUNDLE_FRAMES : count));
-    }
-}
-
-/* The kernel refuses a send of more than 64 segments or 64 KiB: no burst may come to that, however it is filled. */
-static void no_burst_passes_what_one_send_may_hold(void)
-{
-    const uint32_t lengths[] = {0, 1, 13, 160, 663, 664, 665, 1000, 1343, 1344, 1360, 1361, 2048};
-    for (unsigned family = 0; family < 2; family++)
-        for (unsigned row = 0; row < sizeof lengths / sizeof *lengths; row++) {
-            struct fr_address client = family ? v6(1) : v4(1);
-            unsigned frames = 0;
-            begin_anew();
-            add_many(FR_BATCH, &client, lengths[row]);
-            fr_writer_end(&writer);
-            for (unsigned at = 0; at < writer.burst_count; at++) {
-                const struct fr_burst *burst = &writer.bursts[at];
-                CHECK(burst->datagram_count >= 1 && burst->datagram_count <= FR_SEGMENTS);
-                CHECK(burst->datagram_count * (unsigned)burst->segment_bytes <= FR_SEGMENTED_BYTES);
-                CHECK(burst->segment_bytes <= FR_BUNDLE_BYTES || burst->datagram_count == 1);
-                for (unsigned i = 0; i < burst->datagram_count; i++)
-                    frames += frames_of(burst->first_datagram + i);
-            }
-            CHECK(frames == FR_BATCH);
-            CHECK(writer.iovec_count <= sizeof writer.iovecs / sizeof *writer.iovecs);
-            CHECK(writer.arena_used <= sizeof writer.arena);
-        }
-}
-
-static void a_burst_is_split_before_65000_bytes(void)
-{
-    struct fr_address client = v4(1);
-    unsigned full = FR_SEGMENTED_BYTES / FR_BUNDLE_BYTES;
-    for (unsigned count = full - 1; count <= full + 1; count++) {
-        begin_anew();
-        add_many(count, &client, FR_BUNDLE_BYTES - FR_TRUNK_HEADER - FR_FRAME_HEADER_V4);
-        fr_writer_end(&writer);
-        CHECK(writer.datagram_count == count);
-        CHECK(writer.burst_count == (count > full ? 2 : 1));
-    }
-}
-
-static void an_oversize_frame_travels_alone(void)
-{
-    struct fr_address client = v4(1);
-    const uint32_t most = FR_BUNDLE_BYTES - FR_TRUNK_HEADER - FR_FRAME_HEADER_V4;
-    for (int off = 0; off <= 1; off++) {
-        begin_anew();
-        add_many(1, &client, 100);
-        add_many(1, &client, most + (uint32_t)off);
-        add_many(1, &client, 100);
-        fr_writer_end(&writer);
-        CHECK(writer.datagram_count == 3);
-        CHECK(writer.burst_count == (off ? 3 : 1));
-        CHECK(writer.datagrams[1].bytes == FR_BUNDLE_BYTES + off);
-    }
-    begin_anew();
-    add_many(2, &client, FR_CLIENT_DATAGRAM_MAX);
-    fr_writer_end(&writer);
-    CHECK(writer.burst_count == 2 && frames_of(0) == 1 && frames_of(1) == 1);
-}
-
-static void a_burst_is_padded_to_one_size(void)
-{
-    struct fr_address client = v4(1);
-    const uint32_t lengths[] = {700, 900, 500, 1200, 800};
-    size_t length;
-    begin_anew();
-    for (unsigned i = 0; i < 5; i++)
-        add_many(1, &client, lengths[i]);
-    fr_writer_end(&writer);
-    CHECK(writer.burst_count == 1 && writer.datagram_count == 5);
-    CHECK(writer.bursts[0].segment_bytes == FR_TRUNK_HEADER + FR_FRAME_HEADER_V4 + 1200);
-    for (unsigned at = 0; at < 5; at++) {
-        uint8_t *bytes = on_wire(at, &length);
-        CHECK(length == (at < 4 ? writer.bursts[0].segment_bytes : writer.datagrams[4].bytes));
-        for (size_t i = writer.datagrams[at].bytes; i < length; i++)
-            CHECK(bytes[i] == 0);
-        free(bytes);
-        CHECK(frames_of(at) == 1);
-    }
-}
-
-static void a_burst_of_nothing_is_none(void)
-{
-    sequence = 7;
-    begin_anew();
-    fr_writer_end(&writer);
-    CHECK(writer.burst_count == 0 && writer.datagram_count == 0 && writer.iovec_count == 0 && sequence == 7);
-}
-
-static void as_many_bursts_as_frames_find_room(void)
-{
-    fr_writer_reset(&writer);
-    for (unsigned i = 0; i < FR_BATCH; i++) {
-        struct fr_address client = v6(i);
-        begin();
-        add_many(1, &client, FR_CLIENT_DATAGRAM_MAX);
-        fr_writer_end(&writer);
-    }
-    CHECK(writer.burst_count == FR_BATCH && writer.datagram_count == FR_BATCH);
-    CHECK(writer.iovec_count == 3 * FR_BATCH && writer.arena_used == sizeof writer.arena);
-    for (unsigned at = 0; at < FR_BATCH; at++)
-        CHECK(frames_of(at) == 1);
 }
 
 /* --- refusals -------------------------------------------------------------- */
@@ -428,20 +209,11 @@ static void every_truncation_is_told_and_every_flip_is_noticed(void)
 
 int main(void)
 {
-    for (size_t i = 0; i < sizeof payload; i++)
-        payload[i] = (uint8_t)(0x80 + i % 97);
+    fill_payload();
     frames_of_both_families_come_back();
     the_header_says_what_the_sender_said();
     datagrams_are_numbered_over_bursts();
     a_hello_comes_back();
-    a_bundle_closes_at_1400_bytes();
-    a_bundle_closes_at_64_frames();
-    no_burst_passes_what_one_send_may_hold();
-    a_burst_is_split_before_65000_bytes();
-    an_oversize_frame_travels_alone();
-    a_burst_is_padded_to_one_size();
-    a_burst_of_nothing_is_none();
-    as_many_bursts_as_frames_find_room();
     frame_headers_must_be_sound();
     more_frames_than_may_be_are_refused();
     only_version_one_and_four_kinds_are_known();
