@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -175,12 +175,15 @@ class Transceiver(End):
         return frames
 
     def answer(self, client: Client, *payloads: bytes, closes: bool = False) -> None:
-        """Send payloads to a client that was heard, through the relay and the via it was last heard by."""
+        """Send payloads to a client that was heard, through the relay it was last heard by."""
+        self.send(self.bundled(client, payloads or [b""], closes=closes), self._heard[client].source)
+
+    def bundled(self, client: Client, payloads: Sequence[bytes], padded_to: int = 0, *, closes: bool = False) -> bytes:
+        """One bundle for a client that was heard, with the via it was last heard by."""
         heard = self._heard[client]
-        frames = [Frame(client, payload, closes) for payload in payloads or [b""]]
-        self.send(
-            build_bundle(Kind.BUNDLE_DOWN, self._sender(), self._next(heard.source), heard.via, frames), heard.source
-        )
+        frames = [Frame(client, payload, closes) for payload in payloads]
+        sequence = self._next(heard.source)
+        return build_bundle(Kind.BUNDLE_DOWN, self._sender(), sequence, heard.via, frames, padded_to)
 
     def hello(self, relay: Address) -> None:
         hello = Hello(time.monotonic_ns() // 1000)

@@ -6,6 +6,7 @@ For limits that the command does not offer, and for a worker that loses its flow
 from __future__ import annotations
 
 import mmap
+import socket
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -45,6 +46,14 @@ class RelayInProcess:
     @property
     def clients(self) -> list[Address]:
         return [(opened.ip, opened.port) for opened in self._opened.listeners]
+
+    @property
+    def listeners(self) -> list[socket.socket]:
+        return [opened.socket for opened in self._opened.listeners]
+
+    @property
+    def trunk(self) -> socket.socket:
+        return self._opened.trunk.socket
 
     def turn(self) -> None:
         self.loop.run(1)
