@@ -16,6 +16,9 @@ from core cimport *
 from fastrelay._ext.trunk_end cimport end_hellos, end_read_errors, end_receive, end_send
 from fastrelay._ext.values cimport fill_allowed, fill_keyring, parse_address, show_address
 
+cdef extern from "wire/address.h" nogil:
+    bint fr_address_is_link_local(const fr_address *address)
+
 cdef enum:
     PATH_KEY = 2 * sizeof(fr_address) + sizeof(uint16_t)  # client, relay, via
 
@@ -218,7 +221,7 @@ cdef class TrunkPort:
         with nogil:
             end_send(&port.trunk)
         port.count = 0
-        port.grouping.count = 0
+        fr_grouping_reset(&port.grouping)
 
     # --- time, and what an operator sees
 

@@ -17,5 +17,6 @@ cdef class TrunkPort:
     cdef list arrived
     cdef Path path_of(self, int peer, int via, const fr_address *client)
     cdef int slot_of(self, Path path) except -1
-    cdef void add(self, Path path, const uint8_t *payload, uint32_t length) except *
+    cdef void begin(self) except *
+    cdef void add(self, path_or_other, const uint8_t *payload, uint32_t length) except *
     cdef void flush(self) except *

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import final
 
+from typing_extensions import disjoint_base
+
 @final
 class Path:
     """A client, and the relay and local address it was heard through: where a reply goes."""
@@ -21,6 +23,7 @@ class Path:
     def via(self) -> int: ...
     def __hash__(self) -> int: ...
 
+@disjoint_base
 class TrunkPort:
     """A transceiver's trunk socket."""
 
@@ -37,6 +40,9 @@ class TrunkPort:
         hello_every_ms: int = 1000,
         peer_forget_ms: int = 60000,
     ) -> None: ...
+    def close(self) -> None:
+        """Let go of the socket, which stays the caller's. What would use it raises ValueError from now on."""
+
     def set_keys(self, keys: Iterable[tuple[int, bytes, int, int | None]]) -> None:
         """Replace the key ring."""
 
