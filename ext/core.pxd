@@ -97,7 +97,6 @@ cdef extern from "wire/address.h" nogil:
         uint16_t port_be
         uint16_t zero
     bint fr_address_is_v4(const fr_address *address)
-    bint fr_address_is_link_local(const fr_address *address)
     bint fr_address_equal(const fr_address *a, const fr_address *b)
     bint fr_address_from_sockaddr(fr_address *address, const void *socket_address)
     socklen_t fr_address_to_sockaddr(const fr_address *address, int family, void *socket_address)
@@ -251,6 +250,7 @@ cdef extern from "flow/table.h" nogil:
         uint16_t peer
         uint8_t via, state
         uint32_t packets_up, packets_down, bytes_up
+    uint32_t fr_saturating_add(uint32_t total, uint32_t more)
     struct fr_flow_page:
         uint64_t epoch_us
         uint32_t capacity, used, flows, unconfirmed
@@ -288,7 +288,9 @@ cdef extern from "flow/table.h" nogil:
 cdef extern from "io/local.h" nogil:
     struct fr_local:
         fr_address address
-        uint8_t listener, control_bytes
+        uint32_t control_bytes
+        uint16_t family
+        uint8_t listener
         uint8_t *control
     struct fr_listener:
         int fd, family
@@ -350,6 +352,7 @@ cdef extern from "io/offload.h" nogil:
 cdef extern from "trunk/group.h" nogil:
     struct fr_grouping:
         unsigned count
+    void fr_grouping_reset(fr_grouping *grouping)
     void fr_group_join(fr_grouping *grouping, uint16_t i, uint16_t peer, uint16_t via)
 
 

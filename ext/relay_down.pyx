@@ -46,10 +46,10 @@ cdef int gather(void *owner, int peer, const fr_trunk_header *header, const uint
     if refusal != 0:
         return refusal
     for i in range(batch.count, batch.count + header.frame_count):
-        batch.peer[i] = <uint16_t>peer
-        batch.via[i] = header.via
         batch.hash[i] = fr_hash_address(&relay.table.hash_key, &batch.frames[i].client)
         fr_table_prefetch(&relay.table, batch.hash[i])
+        batch.peer[i] = <uint16_t>peer
+        batch.via[i] = header.via
     batch.count += header.frame_count
     if batch.count >= FR_SEND_BATCH:
         down_flush(relay)
@@ -61,17 +61,20 @@ cdef int gather(void *owner, int peer, const fr_trunk_header *header, const uint
 cdef void down_flush(fr_relay *relay) noexcept nogil:
     """Decides the gathered frames in order and sends what goes to clients."""
     cdef fr_down_batch *batch = &relay.down
+    cdef fr_table table = relay.table  # a copy that stores to the batch cannot touch stays in registers
+    cdef fr_flow *flow
     cdef unsigned i
     cdef int verdict
     for i in range(batch.count):
-        batch.flow[i] = fr_table_guess(&relay.table, batch.hash[i])
-        prefetch_for_write(batch.flow[i], 1)
+        flow = fr_table_guess(&table, batch.hash[i])
+        prefetch_for_write(flow, 1)
+        batch.flow[i] = flow
     for i in range(batch.count):
         verdict = judge_frame(relay, i)
         batch.verdict[i] = <uint8_t>verdict
         fr_count_verdict(relay.counters, verdict, batch.frames[i].length)
         if verdict <= FR_DOWN_RECREATED:
-            queue_client(relay, i)
+            queue_client(relay, &batch.frames[i], batch.flow[i].via)
     for i in range(relay.listener_count):
         if relay.client_queues[i].count:
             send_clients(relay, i)
@@ -79,31 +82,38 @@ cdef void down_flush(fr_relay *relay) noexcept nogil:
 
 
 cdef inline int judge_frame(fr_relay *relay, unsigned i) noexcept nogil:
+    """The usual frame is for a confirmed flow of its own transceiver; whatever else it is takes the longer way."""
+    cdef const fr_frame *frame = &relay.down.frames[i]
+    cdef fr_flow *flow = relay.down.flow[i]
+    if (fr_address_equal(&flow.client, &frame.client) and flow.state == FR_FLOW_CONFIRMED
+            and flow.peer == relay.down.peer[i] and frame.length):
+        flow.packets_down += 1
+        return FR_DOWN_FORWARDED
+    return judge_rarer_frame(relay, i)
+
+
+cdef int judge_rarer_frame(fr_relay *relay, unsigned i) noexcept nogil:
     cdef fr_down_batch *batch = &relay.down
     cdef const fr_frame *frame = &batch.frames[i]
-    cdef fr_flow *flow = batch.flow[i]
-    # an earlier frame of the batch may have removed or replaced what the guess points at
-    if flow != NULL and (flow.state == FR_FLOW_FREE or not fr_address_equal(&flow.client, &frame.client)):
-        flow = NULL
-    if flow == NULL:
-        flow = fr_table_find(&relay.table, batch.hash[i], &frame.client)
-        batch.flow[i] = flow
+    # looked up anew: an earlier frame of the batch may have removed or replaced what the guess points at
+    cdef fr_flow *flow = fr_table_find(&relay.table, batch.hash[i], &frame.client)
+    batch.flow[i] = flow
     if frame.length == 0:
         return close_flow(relay, flow, batch.peer[i]) if frame.flags & FR_FRAME_CLOSE else FR_DOWN_EMPTY
     if flow == NULL:
         return recreate_flow(relay, i)
     if flow.peer != batch.peer[i]:
         return FR_DOWN_NOT_YOURS
-    if flow.state == FR_FLOW_UNCONFIRMED:
-        # the answer to a forged source may not be larger than the forgery
-        if frame.length > flow.bytes_up:
-            return FR_DOWN_AMPLIFIED
-        fr_table_confirm(&relay.table, flow)
-        relay.counters.events[FR_EVENT_flows_confirmed] += 1
+    if flow.state == FR_FLOW_CONFIRMED:
         flow.packets_down += 1
-        return FR_DOWN_CONFIRMED
+        return FR_DOWN_FORWARDED
+    # the answer to a forged source may not be larger than the forgery
+    if frame.length > flow.bytes_up:
+        return FR_DOWN_AMPLIFIED
+    fr_table_confirm(&relay.table, flow)
+    relay.counters.events[FR_EVENT_flows_confirmed] += 1
     flow.packets_down += 1
-    return FR_DOWN_FORWARDED
+    return FR_DOWN_CONFIRMED
 
 
 cdef int close_flow(fr_relay *relay, fr_flow *flow, uint16_t peer) noexcept nogil:
@@ -144,19 +154,17 @@ cdef int recreate_flow(fr_relay *relay, unsigned i) noexcept nogil:
     return FR_DOWN_RECREATED
 
 
-cdef inline void queue_client(fr_relay *relay, unsigned i) noexcept nogil:
+cdef inline void queue_client(fr_relay *relay, const fr_frame *frame, unsigned via) noexcept nogil:
     """To the client, from the local address it knows."""
-    cdef const fr_frame *frame = &relay.down.frames[i]
-    cdef const fr_local *local = &relay.locals.entries[relay.down.flow[i].via]
+    cdef const fr_local *local = &relay.locals.entries[via]
     cdef fr_client_queue *queue = &relay.client_queues[local.listener]
-    cdef msghdr *message
-    if queue.count == FR_SEND_BATCH:
-        send_clients(relay, local.listener)
-    message = &queue.messages[queue.count].msg_hdr
-    message.msg_namelen = fr_address_to_sockaddr(&frame.client, relay.listeners[local.listener].family,
-                                                 &queue.names[queue.count])
-    message.msg_control = <void *>local.control if local.control_bytes else NULL
+    cdef unsigned at = queue.count
+    cdef msghdr *message = &queue.messages[at].msg_hdr
+    message.msg_namelen = fr_address_to_sockaddr(&frame.client, local.family, &queue.names[at])
+    message.msg_control = <void *>local.control
     message.msg_controllen = local.control_bytes
-    queue.iovecs[queue.count].iov_base = <void *>frame.payload
-    queue.iovecs[queue.count].iov_len = frame.length
-    queue.count += 1
+    queue.iovecs[at].iov_base = <void *>frame.payload
+    queue.iovecs[at].iov_len = frame.length
+    queue.count = at + 1
+    if at + 1 == FR_SEND_BATCH:
+        send_clients(relay, local.listener)

@@ -9,7 +9,7 @@ shape and hash, index, flow. Whatever needs cryptography waits until the live ca
 """
 
 from libc.errno cimport EAGAIN, EINTR, EINVAL, errno
-from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from core cimport *
@@ -28,6 +28,7 @@ cdef unsigned up_receive(fr_relay *relay, unsigned at) noexcept nogil:
     cdef fr_listener *listener = &relay.listeners[at]
     cdef fr_up_ring *ring = &relay.up_ring
     cdef fr_up_batch *batch = &relay.up
+    cdef uint8_t via = listener.first_local
     cdef int i, received
     if ring.takes_notes != listener.is_wildcard or ring.family != listener.family:
         fr_up_ring_prepare(ring, listener.family, listener.is_wildcard)
@@ -44,7 +45,7 @@ cdef unsigned up_receive(fr_relay *relay, unsigned at) noexcept nogil:
         fr_address_from_sockaddr(&batch.client[i], &ring.names[i])
         batch.payload[i] = <const uint8_t *>ring.messages[i].msg_hdr.msg_iov.iov_base
         batch.length[i] = ring.messages[i].msg_len
-        batch.via[i] = listener.first_local
+        batch.via[i] = via
     if listener.is_wildcard:
         learn_locals(relay, at)
     return received
@@ -81,76 +82,75 @@ cdef void up_handle(fr_relay *relay) noexcept nogil:
     """Takes the batch in relay.up to its verdicts, and what is forwarded to the trunk."""
     judge_shapes(relay)
     guess_flows(relay)
-    relay.grouping.count = 0
+    fr_grouping_reset(&relay.grouping)
     relay.up.stranger_count = 0
     forward_known(relay)
     # order matters: live calls leave before any cryptography is done for strangers
     send_groups(relay)
     if relay.up.stranger_count:
-        relay.grouping.count = 0
+        fr_grouping_reset(&relay.grouping)
         admit_strangers(relay)
         send_groups(relay)
 
 
 cdef void judge_shapes(fr_relay *relay) noexcept nogil:
     cdef fr_up_batch *batch = &relay.up
+    cdef fr_table table = relay.table  # a copy that stores to the batch cannot touch stays in registers
     cdef unsigned i
     cdef uint32_t length
     cdef int verdict
     for i in range(batch.count):
         length = batch.length[i]
-        if length == 0:
-            batch.verdict[i] = FR_EMPTY
-            continue
-        if length > FR_CLIENT_DATAGRAM_MAX:
-            batch.verdict[i] = FR_OVERSIZE
+        batch.hash[i] = fr_hash_address(&table.hash_key, &batch.client[i])
+        fr_table_prefetch(&table, batch.hash[i])
+        if length - 1 >= FR_CLIENT_DATAGRAM_MAX:
+            batch.verdict[i] = FR_OVERSIZE if length else FR_EMPTY
             continue
         verdict = fr_classify(batch.payload[i], length)
-        if verdict == FR_CLASS_OTHER:
-            batch.verdict[i] = FR_NOT_WEBRTC
-            continue
-        batch.verdict[i] = <uint8_t>verdict
-        batch.hash[i] = fr_hash_address(&relay.table.hash_key, &batch.client[i])
-        fr_table_prefetch(&relay.table, batch.hash[i])
+        batch.verdict[i] = <uint8_t>verdict if verdict != FR_CLASS_OTHER else FR_NOT_WEBRTC
 
 
 cdef void guess_flows(fr_relay *relay) noexcept nogil:
     cdef fr_up_batch *batch = &relay.up
+    cdef fr_table table = relay.table
+    cdef fr_flow *flow
     cdef unsigned i
     for i in range(batch.count):
-        if batch.verdict[i] <= FR_UP_SRTCP:
-            batch.flow[i] = fr_table_guess(&relay.table, batch.hash[i])
-            prefetch_for_write(batch.flow[i], 1)
+        flow = fr_table_guess(&table, batch.hash[i])
+        prefetch_for_write(flow, 1)
+        batch.flow[i] = flow
 
 
 cdef void forward_known(fr_relay *relay) noexcept nogil:
     cdef fr_up_batch *batch = &relay.up
     cdef fr_flow *flow
     cdef unsigned i
+    cdef int verdict
     for i in range(batch.count):
-        if batch.verdict[i] > FR_UP_SRTCP:
-            fr_count_verdict(relay.counters, batch.verdict[i], batch.length[i])
+        verdict = batch.verdict[i]
+        if verdict > FR_UP_SRTCP:
+            fr_count_verdict(relay.counters, verdict, batch.length[i])
             continue
         flow = batch.flow[i]
-        if flow != NULL and not fr_address_equal(&flow.client, &batch.client[i]):
+        if not fr_address_equal(&flow.client, &batch.client[i]):
             flow = fr_table_find(&relay.table, batch.hash[i], &batch.client[i])
-        if flow == NULL or (batch.verdict[i] == FR_UP_STUN and brings_other_token(relay, i, flow)):
+        if flow == NULL or (verdict == FR_UP_STUN and brings_other_token(relay, i, flow)):
             batch.strangers[batch.stranger_count] = <uint16_t>i
             batch.stranger_count += 1
             continue
-        carry(relay, i, flow)
+        carry(relay, i, flow, verdict)
 
 
-cdef inline void carry(fr_relay *relay, unsigned i, fr_flow *flow) noexcept nogil:
-    """Datagram i goes up on this flow, with the verdict already noted in the batch."""
-    cdef fr_up_batch *batch = &relay.up
-    cdef uint32_t length = batch.length[i]
-    flow.via = batch.via[i]
+cdef inline void carry(fr_relay *relay, unsigned i, fr_flow *flow, int verdict) noexcept nogil:
+    """Datagram i goes up on this flow."""
+    cdef uint32_t length = relay.up.length[i]
+    cdef uint8_t via = relay.up.via[i]
+    flow.via = via
     flow.last_seen_ms = <uint32_t>relay.now.ms
     flow.packets_up += 1
-    flow.bytes_up = flow.bytes_up + length if flow.bytes_up <= UINT32_MAX - length else UINT32_MAX
-    fr_count_verdict(relay.counters, batch.verdict[i], length)
-    fr_group_join(&relay.grouping, <uint16_t>i, flow.peer, flow.via)
+    flow.bytes_up = fr_saturating_add(flow.bytes_up, length)
+    fr_count_verdict(relay.counters, verdict, length)
+    fr_group_join(&relay.grouping, <uint16_t>i, flow.peer, via)
 
 
 # --- admit ---------------------------------------------------------------------
@@ -181,7 +181,7 @@ cdef void admit_strangers(fr_relay *relay) noexcept nogil:
         verdict = judge_stranger(relay, i, &flow)
         batch.verdict[i] = <uint8_t>verdict
         if verdict <= FR_UP_REPOINTED:
-            carry(relay, i, flow)
+            carry(relay, i, flow, verdict)
         else:
             fr_count_verdict(relay.counters, verdict, batch.length[i])
 

@@ -7,7 +7,7 @@
 /* --- the page -------------------------------------------------------------- */
 
 struct layout {
-    size_t peers, sources, sessions, index, flows, end;
+    size_t peers, sources, sessions, index, nobody, flows, end;
     uint32_t index_words, session_cells;
 };
 
@@ -37,7 +37,8 @@ static struct layout layout_for(uint32_t capacity)
     layout.sources = layout.peers + aligned(sizeof(struct fr_peer_page));
     layout.sessions = layout.sources + aligned(sizeof(struct fr_source_budget));
     layout.index = layout.sessions + 2 * (size_t)layout.session_cells;
-    layout.flows = layout.index + aligned(4 * (size_t)layout.index_words);
+    layout.nobody = layout.index + aligned(4 * (size_t)layout.index_words);
+    layout.flows = layout.nobody + sizeof(struct fr_flow);
     layout.end = layout.flows + (size_t)capacity * sizeof(struct fr_flow);
     return layout;
 }
@@ -285,6 +286,7 @@ static void recover(struct fr_table *table, const struct layout *layout)
     struct fr_peer_page *peers = table->peers;
 
     memset(table->index, 0, 4 * (size_t)layout->index_words);
+    memset(table->nobody, 0, sizeof *table->nobody);
     memset(table->sessions.rows[0], 0, 2 * (size_t)layout->session_cells);
     page->free_list = page->oldest_unconfirmed = page->newest_unconfirmed = 0;
     page->flows = page->unconfirmed = 0;
@@ -329,7 +331,8 @@ int fr_table_attach(struct fr_table *table, void *memory, size_t bytes, uint32_t
     table->sessions.mask = layout.session_cells - 1;
     table->index = (uint32_t *)(base + layout.index);
     table->index_mask = layout.index_words - 1;
-    table->flows = (struct fr_flow *)(base + layout.flows);
+    table->nobody = (struct fr_flow *)(base + layout.nobody);
+    table->flows = table->nobody + 1;
 
     bool is_ours = page->magic == FR_PAGE_MAGIC && page->layout == FR_PAGE_LAYOUT && page->capacity == capacity
                    && page->bytes == needed && page->used <= capacity && table->peers->used <= FR_PEERS

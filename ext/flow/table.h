@@ -46,6 +46,12 @@ struct fr_flow {
 
 _Static_assert(sizeof(struct fr_flow) == 64, "one cache line");
 
+static inline uint32_t fr_saturating_add(uint32_t total, uint32_t more)
+{
+    uint32_t sum = total + more;
+    return sum | -(uint32_t)(sum < total);
+}
+
 /* The page starts with this; the parts follow at the offsets that fr_table_layout computes. */
 struct fr_flow_page {
     uint64_t magic;
@@ -71,6 +77,7 @@ struct fr_table {
     struct fr_source_budget *sources;
     struct fr_session_counts sessions;
     uint32_t *index;
+    struct fr_flow *nobody; /* all zero, in front of the flows: what index word 0 stands for */
     struct fr_flow *flows;
     uint32_t index_mask;
     struct fr_hash_key hash_key; /* the page's, kept beside the pointers that every look-up reads */
@@ -93,20 +100,17 @@ static inline void fr_table_prefetch(const struct fr_table *table, uint64_t hash
     __builtin_prefetch(&table->index[hash & table->index_mask]);
 }
 
-/* The first flow whose tag fits, NULL when the run ends before one: a guess to prefetch, checked by fr_table_find. */
+/* Where the look-up of this hash will most likely end: a flow to prefetch, to be compared and, where it is not the one,
+ * left to fr_table_find. Never NULL: an empty index word leads to `nobody`, which equals no client. */
 static inline struct fr_flow *fr_table_guess(const struct fr_table *table, uint64_t hash)
 {
-    uint32_t tag = fr_index_tag(hash), at = (uint32_t)hash & table->index_mask;
+    uint32_t at = (uint32_t)hash & table->index_mask, word = table->index[at];
 
-    for (unsigned probe = 0; probe < FR_PROBES; probe++) {
-        uint32_t word = table->index[at];
-        if (!word)
-            return NULL;
-        if (((word ^ tag) >> 24) == 0)
-            return &table->flows[(word & 0xffffff) - 1];
+    for (unsigned probe = 1; (word >> 24) != (hash >> 56) && word && probe < FR_PROBES; probe++) {
         at = (at + 1) & table->index_mask;
+        word = table->index[at];
     }
-    return NULL;
+    return &table->nobody[word & 0xffffff];
 }
 
 struct fr_flow *fr_table_find(const struct fr_table *table, uint64_t hash, const struct fr_address *client);

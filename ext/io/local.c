@@ -37,6 +37,7 @@ int fr_locals_add(struct fr_locals *locals, const struct fr_listener *listeners,
     struct fr_local *local = &locals->entries[locals->count];
     local->address = *address;
     local->listener = (uint8_t)listener;
+    local->family = (uint16_t)listeners[listener].family;
     local->control_bytes = listeners[listener].is_wildcard ? prepare_control(address, local->control) : 0;
     return (int)locals->count++;
 }

@@ -19,8 +19,9 @@
 /* One local address; its place in the list is the trunk's `via`. */
 struct fr_local {
     struct fr_address address;
+    uint32_t control_bytes; /* 0: the socket is bound to the address and needs no word */
+    uint16_t family;        /* of the listener's socket */
     uint8_t listener;
-    uint8_t control_bytes; /* 0: the socket is bound to the address and needs no word */
     uint8_t control[FR_LOCAL_CONTROL] __attribute__((aligned(8)));
 };
 

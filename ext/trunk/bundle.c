@@ -199,7 +199,7 @@ void fr_writer_reset(struct fr_writer *writer)
     writer->burst_count = 0;
     writer->frame_count = 0;
     writer->covered = 0;
-    writer->bytes = 0;
+    writer->bytes = FR_BUNDLE_BYTES; /* none is open: the next frame does not fit, and so starts one */
     writer->arena_used = 0;
 }
 
@@ -257,6 +257,7 @@ static void close_datagram(struct fr_writer *writer)
     if (writer->bytes > burst->segment_bytes)
         burst->segment_bytes = writer->bytes;
     writer->burst_bytes += FR_BUNDLE_BYTES;
+    writer->bytes = FR_BUNDLE_BYTES;
 }
 
 /* UDP_SEGMENT cuts at one size: every datagram but the last is padded to the largest. */
@@ -325,32 +326,26 @@ static __attribute__((noinline)) struct cursor next_datagram(struct fr_writer *w
     return load_cursor(writer);
 }
 
-/* Writes a frame header and returns where the next one goes. */
-static inline uint8_t *write_frame_header(uint8_t *at, const struct fr_address *client, bool is_v4, uint32_t word)
-{
-    store16(at, (uint16_t)word);
-    memcpy(at + 2, &client->port_be, 2);
-    if (is_v4) {
-        memcpy(at + 4, (const uint8_t *)&client->low + 4, 4);
-        return at + FR_FRAME_HEADER_V4;
-    }
-    store32(at + 4, client->scope);
-    memcpy(at + 8, &client->high, 8);
-    memcpy(at + 16, &client->low, 8);
-    return at + FR_FRAME_HEADER_V6;
-}
-
 static inline void append(struct fr_writer *writer, struct cursor *cursor, const struct fr_address *client,
                           const uint8_t *payload, uint32_t length, uint32_t flags)
 {
     bool is_v4 = fr_address_is_v4(client);
-    unsigned frame_bytes = (is_v4 ? FR_FRAME_HEADER_V4 : FR_FRAME_HEADER_V6) + length;
+    unsigned header_bytes = is_v4 ? FR_FRAME_HEADER_V4 : FR_FRAME_HEADER_V6;
 
-    if (!cursor->frames || cursor->frames == FR_BUNDLE_FRAMES || cursor->bytes + frame_bytes > FR_BUNDLE_BYTES)
-        *cursor = next_datagram(writer, *cursor, frame_bytes);
-    cursor->at = write_frame_header(cursor->at, client, is_v4, length | flags | (is_v4 ? 0 : FR_FRAME_V6));
+    if (cursor->bytes + header_bytes + length > FR_BUNDLE_BYTES || cursor->frames == FR_BUNDLE_FRAMES)
+        *cursor = next_datagram(writer, *cursor, header_bytes + length);
+    store16(cursor->at, (uint16_t)(length | flags | (is_v4 ? 0 : FR_FRAME_V6)));
+    memcpy(cursor->at + 2, &client->port_be, 2);
+    if (__builtin_expect(is_v4, 1)) {
+        memcpy(cursor->at + 4, (const uint8_t *)&client->low + 4, 4);
+    } else {
+        store32(cursor->at + 4, client->scope);
+        memcpy(cursor->at + 8, &client->high, 8);
+        memcpy(cursor->at + 16, &client->low, 8);
+    }
+    cursor->at += header_bytes;
     *cursor->iovec++ = (struct iovec){(void *)payload, length};
-    cursor->bytes += frame_bytes;
+    cursor->bytes += header_bytes + length;
     cursor->frames++;
 }
 

@@ -81,7 +81,7 @@ static unsigned pack_group(struct fr_trunk_end *end, const struct fr_grouping *g
 {
     struct fr_burst_head head;
 
-    if (!fr_trunk_end_head(end, group->peer, end->is_relay ? FR_BUNDLE_UP : FR_BUNDLE_DOWN, group->via, &head))
+    if (!fr_trunk_end_head(end, fr_group_peer(group), end->is_relay ? FR_BUNDLE_UP : FR_BUNDLE_DOWN, fr_group_via(group), &head))
         return group->count;
     fr_writer_begin(&end->writer, &head);
     fr_writer_add_chain(&end->writer, outgoing, grouping->next, group->first, group->count);
@@ -98,7 +98,7 @@ unsigned fr_trunk_end_pack(struct fr_trunk_end *end, const struct fr_grouping *g
     for (unsigned at = 0; at < grouping->count; at++) {
         left_out += pack_group(end, grouping, &grouping->groups[at], outgoing);
         for (; burst < end->writer.burst_count; burst++)
-            end->burst_peer[burst] = grouping->groups[at].peer;
+            end->burst_peer[burst] = fr_group_peer(&grouping->groups[at]);
     }
     return left_out;
 }

@@ -1,18 +1,20 @@
 /* Sorting a batch by where it goes. See group.h. */
 #include "trunk/group.h"
 
-struct fr_group *fr_group_find(struct fr_grouping *grouping, uint16_t i, uint16_t peer, uint16_t via)
+void fr_group_join_slowly(struct fr_grouping *grouping, uint16_t i, uint32_t key)
 {
-    for (unsigned at = 0; at < grouping->count; at++) {
-        struct fr_group *group = &grouping->groups[at];
-        if (group->peer == peer && group->via == via) {
-            grouping->next[group->last] = i;
-            grouping->group_of_peer[peer] = (uint16_t)at;
-            return group;
-        }
+    unsigned at = 0;
+
+    while (at < grouping->count && grouping->groups[at].key != key)
+        at++;
+    struct fr_group *group = &grouping->groups[at];
+    if (at == grouping->count) {
+        *group = (struct fr_group){.key = key, .first = i};
+        grouping->count++;
+    } else {
+        grouping->next[group->last] = i;
     }
-    grouping->group_of_peer[peer] = (uint16_t)grouping->count;
-    struct fr_group *group = &grouping->groups[grouping->count++];
-    *group = (struct fr_group){.peer = peer, .via = via, .first = i};
-    return group;
+    group->last = i;
+    group->count++;
+    grouping->group_of_peer[fr_group_peer(group)] = (uint16_t)at;
 }
