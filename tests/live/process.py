@@ -23,7 +23,7 @@ from fastrelay.observe.counters import CounterPage
 from fastrelay.wire.address import parse_endpoint
 from tests.live.ends import PATIENCE_S, Address, eventually
 
-COMMAND = [sys.executable, "-c", "from fastrelay.cli.main import main; main()"]
+COMMAND = [sys.executable, "-W", "error", "-c", "from fastrelay.cli.main import main; main()"]
 
 
 def options(listen: str, trunk: str, ring_file: Path, *allowed: str) -> list[str]:

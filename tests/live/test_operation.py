@@ -77,6 +77,7 @@ def test_second_signal_ends_it_at_once(local: list[str]) -> None:
         os.kill(worker, signal.SIGSTOP)  # it cannot end by itself
         relay.process.send_signal(signal.SIGTERM)
         relay.log.until(lambda line: "stopping" in line)
+        relay.process.send_signal(signal.SIGHUP)  # changes nothing any more
         relay.process.send_signal(signal.SIGTERM)
         assert relay.process.wait(PATIENCE_S) == 0
         assert not is_running(worker)

@@ -75,7 +75,11 @@ class Supervisor:
             resources.close()
         self.resources.clear()
         if self._former_mask is not None:
+            # what came too late to matter must not strike when it is let through
+            while signal.sigtimedwait(SIGNALS, 0) is not None:
+                pass
             signal.pthread_sigmask(signal.SIG_SETMASK, self._former_mask)
+            self._former_mask = None
 
     @property
     def listening(self) -> list[str]:
