@@ -290,6 +290,15 @@ static void start_datagram(struct fr_writer *writer, uint32_t frame_bytes)
     open_datagram(writer);
 }
 
+/* Closes the open datagram, if there is one, and opens the next for a frame of this size. Kept out of line, so that
+ * what adds frames keeps its registers. */
+static __attribute__((noinline)) void turn_page(struct fr_writer *writer, uint32_t frame_bytes)
+{
+    if (writer->frame_count)
+        close_datagram(writer);
+    start_datagram(writer, frame_bytes);
+}
+
 /* Where the open datagram stands. In registers while a chain is added; the writer learns of it when a datagram is full. */
 struct cursor {
     uint8_t *at; /* the next frame header */
@@ -316,36 +325,37 @@ static inline void store_cursor(struct fr_writer *writer, const struct cursor *c
     writer->frame_count = (uint16_t)cursor->frames;
 }
 
-static __attribute__((noinline)) struct cursor next_datagram(struct fr_writer *writer, struct cursor cursor,
-                                                             uint32_t frame_bytes)
+static inline void next_datagram(struct fr_writer *writer, struct cursor *cursor, uint32_t frame_bytes)
 {
-    store_cursor(writer, &cursor);
-    if (cursor.frames)
-        close_datagram(writer);
-    start_datagram(writer, frame_bytes);
-    return load_cursor(writer);
+    store_cursor(writer, cursor);
+    turn_page(writer, frame_bytes);
+    *cursor = load_cursor(writer);
 }
 
+/* The usual case by itself, so that the compiler asks for the family once. */
 static inline void append(struct fr_writer *writer, struct cursor *cursor, const struct fr_address *client,
                           const uint8_t *payload, uint32_t length, uint32_t flags)
 {
-    bool is_v4 = fr_address_is_v4(client);
-    unsigned header_bytes = is_v4 ? FR_FRAME_HEADER_V4 : FR_FRAME_HEADER_V6;
-
-    if (cursor->bytes + header_bytes + length > FR_BUNDLE_BYTES || cursor->frames == FR_BUNDLE_FRAMES)
-        *cursor = next_datagram(writer, *cursor, header_bytes + length);
-    store16(cursor->at, (uint16_t)(length | flags | (is_v4 ? 0 : FR_FRAME_V6)));
-    memcpy(cursor->at + 2, &client->port_be, 2);
-    if (__builtin_expect(is_v4, 1)) {
+    if (__builtin_expect(fr_address_is_v4(client), 1)) {
+        if (cursor->bytes + FR_FRAME_HEADER_V4 + length > FR_BUNDLE_BYTES || cursor->frames == FR_BUNDLE_FRAMES)
+            next_datagram(writer, cursor, FR_FRAME_HEADER_V4 + length);
+        store16(cursor->at, (uint16_t)(length | flags));
+        memcpy(cursor->at + 2, &client->port_be, 2);
         memcpy(cursor->at + 4, (const uint8_t *)&client->low + 4, 4);
+        cursor->at += FR_FRAME_HEADER_V4;
+        cursor->bytes += FR_FRAME_HEADER_V4 + length;
     } else {
+        if (cursor->bytes + FR_FRAME_HEADER_V6 + length > FR_BUNDLE_BYTES || cursor->frames == FR_BUNDLE_FRAMES)
+            next_datagram(writer, cursor, FR_FRAME_HEADER_V6 + length);
+        store16(cursor->at, (uint16_t)(length | flags | FR_FRAME_V6));
+        memcpy(cursor->at + 2, &client->port_be, 2);
         store32(cursor->at + 4, client->scope);
         memcpy(cursor->at + 8, &client->high, 8);
         memcpy(cursor->at + 16, &client->low, 8);
+        cursor->at += FR_FRAME_HEADER_V6;
+        cursor->bytes += FR_FRAME_HEADER_V6 + length;
     }
-    cursor->at += header_bytes;
     *cursor->iovec++ = (struct iovec){(void *)payload, length};
-    cursor->bytes += header_bytes + length;
     cursor->frames++;
 }
 
@@ -362,10 +372,12 @@ void fr_writer_add_chain(struct fr_writer *writer, const struct fr_outgoing *out
                          unsigned first, unsigned count)
 {
     struct cursor cursor = load_cursor(writer);
+    const struct fr_outgoing frames = *outgoing; /* a copy that stores through the cursor cannot touch */
 
-    for (unsigned i = first; count; count--, i = next[i])
-        append(writer, &cursor, &outgoing->client[i], outgoing->payload[i], outgoing->length[i],
-               outgoing->length[i] ? 0 : FR_FRAME_CLOSE);
+    for (unsigned i = first; count; count--, i = next[i]) {
+        uint32_t length = frames.length[i];
+        append(writer, &cursor, &frames.client[i], frames.payload[i], length, length ? 0 : FR_FRAME_CLOSE);
+    }
     store_cursor(writer, &cursor);
 }
 
