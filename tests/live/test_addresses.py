@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fastrelay.relay.settings import RelaySettings, parse_network
 from fastrelay.routing import KeyRing
-from tests.live.ends import CallingClient, Transceiver, speech
+from fastrelay.wire.stun import build_check
+from fastrelay.wire.trunk import Client, Frame
+from tests.live.ends import PATIENCE_S, CallingClient, Transceiver, speech
 from tests.live.in_process import RelayInProcess
 from tests.live.namespace import ip, own_network
 from tests.live.process import RelayProcess, options
@@ -91,3 +96,41 @@ def test_one_relay_listens_on_several_addresses(ring_file: Path, ring: KeyRing) 
                 transceiver.frames(1)
                 transceiver.answer(client.as_client, answer := speech(1, 20))
                 assert client.receive() == (answer, called)
+
+
+def test_link_local_client_is_answered_over_its_interface(ring_file: Path, ring: KeyRing) -> None:
+    with (
+        own_network(),
+        RelayProcess(*options("::", "127.0.0.1", ring_file, "127.0.0.1")) as relay,
+        Transceiver("127.0.0.1", ring) as transceiver,
+    ):
+        ip("link", "add", "near", "type", "veth", "peer", "name", "far")
+        link_local("near", "fe80::1")
+        scope_here = socket.if_nametoindex("near")
+        with own_network():
+            moved = ["ip", "link", "set", "far", "netns", str(os.getpid())]
+            subprocess.run(["nsenter", "--target", str(relay.process.pid), "--net", *moved], check=True)
+            link_local("far", "fe80::2")
+            scope_there = socket.if_nametoindex("far")
+            client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        with client:
+            client.settimeout(PATIENCE_S)
+            client.bind(("fe80::2", 0, 0, scope_there))
+            ticket = transceiver.mint()
+            check = build_check(f"{ticket.ufrag}:abcd", ticket.password)
+            called = ("fe80::1", relay.clients[0][1], 0, scope_there)
+            client.sendto(check, called)
+            (frame,) = transceiver.frames(1)
+            assert frame == Frame(Client("fe80::2", client.getsockname()[1], scope_here), check)
+            transceiver.answer(frame.client, speech(1, 20))
+            assert client.recvfrom(2048)[1] == called
+            transceiver.answer(frame.client, closes=True)
+            transceiver.answer(frame.client, answer := speech(2))
+            assert client.recvfrom(2048) == (answer, called)
+
+
+def link_local(interface: str, address: str) -> None:
+    """An interface with this address and no other, usable at once."""
+    ip("link", "set", interface, "addrgenmode", "none")
+    ip("addr", "add", f"{address}/64", "dev", interface, "nodad")
+    ip("link", "set", interface, "up")

@@ -1,1 +1,1 @@
-"""The edge tier: forwards clients' packets to the transceivers their route tokens name. It owns nothing that matters."""
+"""The edge tier: forwards packets to the transceivers that route tokens name. It owns nothing that matters."""
