@@ -32,11 +32,13 @@ class LiveView:
         pages: Sequence[CounterPage],
         *,
         title: str = "fastrelay relay",
+        notes: Callable[[], Sequence[str]] = tuple,
         console: Console | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pages = pages
         self._title = title
+        self._notes = notes  # lines of whoever runs beside the relay
         self._console = console or Console()
         self._clock_s = clock_s
         self._started_s = self._read_s = clock_s()
@@ -64,7 +66,8 @@ class LiveView:
         gains = [reading.since(before) for reading, before in zip(readings, self._readings, strict=True)]
         self._readings, self._read_s = readings, now_s
         if self._live is None:
-            self._console.print(self._line(total(gains), seconds), highlight=False, soft_wrap=True)
+            for line in (self._line(total(gains), seconds), *self._notes()):
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             self._live.update(self._screen(gains, seconds), refresh=True)
 
@@ -85,7 +88,7 @@ class LiveView:
         parts: list[RenderableType] = [title, self._workers(gains, seconds)]
         drops = self._drops(total(list(gains)), seconds)
         parts.append(drops if drops.row_count else Text("nothing dropped", style="dim"))
-        return Group(*parts)
+        return Group(*parts, *map(Text, self._notes()))
 
     def _workers(self, gains: Sequence[Reading], seconds: float) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
