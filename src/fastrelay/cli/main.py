@@ -13,6 +13,7 @@ import click
 from fastrelay.cli.keys import keys
 from fastrelay.cli.relay import relay
 from fastrelay.cli.token import token
+from fastrelay.cli.up import up
 from fastrelay.errors import ConfigError, FastrelayError
 
 USAGE = 2
@@ -29,6 +30,7 @@ def fastrelay() -> None:
 fastrelay.add_command(keys)
 fastrelay.add_command(relay)
 fastrelay.add_command(token)
+fastrelay.add_command(up)
 
 
 def main(arguments: list[str] | None = None) -> None:
