@@ -74,8 +74,9 @@ cdef class TrunkPort:
     """A transceiver's trunk socket.
 
     `fd` and `family` are of a bound non-blocking UDP socket that stays the caller's; `keys` are
-    (id, secret, mint_from_s, open_until_s or None); `allowed` ipaddress networks that relays live in; `epoch_us` the time
-    of the start. One thread at a time. `path_capacity` bounds how many paths are remembered; the oldest is forgotten, and made again when heard.
+    (id, secret, mint_from_s, open_until_s or None); `allowed` ipaddress networks that relays live in; `epoch_us` the
+    time of the start. One thread at a time. `path_capacity` bounds how many paths are remembered; the oldest is
+    forgotten, and made again when heard.
     """
 
     def __cinit__(self, *_, **__):
