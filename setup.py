@@ -10,7 +10,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 FLAVOURS = {  # name: (compiler flags, linker flags)
-    "release": ("-O3 -DNDEBUG -fno-plt -flto=auto -fvisibility=hidden", "-O3 -flto=auto"),
+    "release": ("-O3 -fno-tree-slp-vectorize -DNDEBUG -fno-plt -flto=auto -fvisibility=hidden", "-O3 -flto=auto"),
     "debug": ("-Og -g3 -UNDEBUG", ""),
     "asan": ("-O1 -g -UNDEBUG -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined",
              "-fsanitize=address,undefined"),
@@ -38,7 +38,7 @@ extensions = [
     Extension(
         f"fastrelay._ext.{name}",
         [f"ext/{name}.pyx", *(path for path in everything if path.endswith(".c"))],
-        depends=everything,
+        depends=[*everything, "setup.py"],
         libraries=["crypto"],
         # -iquote and not -I: our limits.h must not stand in for the system's.
         extra_compile_args=["-iquote", "ext", "-std=c11", "-D_GNU_SOURCE", *WARNINGS.split(), *compile_flags],

@@ -125,14 +125,13 @@ cdef extern from "crypto/hmac.h" nogil:
     void fr_hmac_close(fr_hmac *hmac)
 
 
-cdef extern from "crypto/siphash.h" nogil:
-    uint64_t fr_siphash(const uint8_t *key, const uint8_t *head, size_t head_length, const uint8_t *body,
-                        size_t body_length)
+cdef extern from "crypto/cmac.h" nogil:
+    struct fr_cmac_key:
+        pass
 
 
 cdef extern from "route/keyring.h" nogil:
     struct fr_key:
-        uint8_t *trunk_key
         uint64_t open_until_s
         bint present
     struct fr_keyring:
@@ -186,7 +185,7 @@ cdef extern from "trunk/bundle.h" nogil:
     struct fr_burst:
         uint16_t first_datagram, datagram_count, segment_bytes
     struct fr_burst_head:
-        const uint8_t *mac_key
+        const fr_cmac_key *mac_key
         uint64_t epoch_us
         uint64_t *sequence
         uint16_t via
@@ -197,7 +196,8 @@ cdef extern from "trunk/bundle.h" nogil:
         fr_burst *bursts
         iovec *iovecs
     int fr_trunk_read_header(const uint8_t *datagram, size_t length, fr_trunk_header *header)
-    int fr_trunk_check_mac(const uint8_t *datagram, size_t length, const fr_trunk_header *header, const uint8_t *key)
+    int fr_trunk_check_mac(const uint8_t *datagram, size_t length, const fr_trunk_header *header,
+                           const fr_cmac_key *key)
     int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const fr_trunk_header *header, fr_frame *frames)
     int fr_trunk_read_hello(const uint8_t *datagram, const fr_trunk_header *header, fr_hello *hello)
     void fr_writer_reset(fr_writer *writer)
@@ -211,6 +211,7 @@ cdef extern from "flow/hash.h" nogil:
     struct fr_hash_key:
         uint64_t *words
     uint64_t fr_hash_address(const fr_hash_key *key, const fr_address *address)
+    uint64_t fr_hash_bytes(const fr_hash_key *key, const void *bytes, size_t length)
 
 
 cdef extern from "flow/budget.h" nogil:
@@ -336,6 +337,7 @@ cdef extern from "io/batch.h" nogil:
         uint32_t segment_bytes, kernel_drops
         bint has_kernel_drops
     void fr_up_ring_open(fr_up_ring *ring)
+    const uint8_t *fr_up_slot(const fr_up_ring *ring, unsigned i)
     void fr_up_ring_prepare(fr_up_ring *ring, int family, bint takes_notes)
     void fr_down_ring_open(fr_down_ring *ring)
     void fr_client_queue_open(fr_client_queue *queue)

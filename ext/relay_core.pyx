@@ -17,7 +17,7 @@ from libc.string cimport memcpy, memset, strerror
 from core cimport *
 from system cimport *
 from fastrelay._ext.relay_down cimport down_datagram, down_flush
-from fastrelay._ext.relay_up cimport up_handle
+from fastrelay._ext.relay_up cimport up_enter, up_handle
 from fastrelay._ext.trunk_end cimport end_hellos
 from fastrelay._ext.values cimport fill_allowed, fill_keyring, parse_address, show_address
 
@@ -228,6 +228,7 @@ cdef class RelayCore:
     def handle_up(self, packets, uint64_t now_ms, uint64_t unix_s):
         """One receive batch of (payload, (ip, port, scope), via): verdicts, and (transceiver, trunk datagram) pairs."""
         cdef fr_up_batch *batch = &self.relay.up
+        cdef fr_address client
         cdef bytes payload
         if len(packets) > FR_BATCH:
             raise ValueError(f"{len(packets)} datagrams in one batch, at most {FR_BATCH}")
@@ -236,9 +237,9 @@ cdef class RelayCore:
             held.append(payload)
             if not 0 <= via < self.relay.locals.count:
                 raise ValueError(f"via {via} is not the index of a local address")
-            parse_address(&batch.client[at], ip, port, scope)
-            batch.payload[at] = <const uint8_t *><const char *>payload
-            batch.length[at] = min(len(payload), FR_LENGTH_CUT)
+            parse_address(&client, ip, port, scope)
+            up_enter(self.relay, at, &client, <const uint8_t *><const char *>payload,
+                     <uint32_t>min(len(payload), FR_LENGTH_CUT))
             batch.via[at] = via
         batch.count = len(packets)
         self.relay.now.ms, self.relay.now.unix_s = now_ms, unix_s

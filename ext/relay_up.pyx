@@ -5,7 +5,7 @@ Lives here: receiving a batch, deciding each datagram's verdict, and admitting n
 these decisions is fastrelay/relay/dataplane/twin.py. Must not live here: sending (relay_send), the loop (relay_loop).
 
 The batch is worked through three times, so that each memory access of a pass was prefetched by the one before:
-shape and hash, index, flow. Whatever needs cryptography waits until the live calls have been sent.
+shape and hash as it is received, index, flow. Whatever needs cryptography waits until the live calls have been sent.
 """
 
 from libc.errno cimport EAGAIN, EINTR, EINVAL, errno
@@ -28,6 +28,7 @@ cdef unsigned up_receive(fr_relay *relay, unsigned at) noexcept nogil:
     cdef fr_listener *listener = &relay.listeners[at]
     cdef fr_up_ring *ring = &relay.up_ring
     cdef fr_up_batch *batch = &relay.up
+    cdef fr_table table = relay.table  # a copy that stores to the batch cannot touch stays in registers
     cdef uint8_t via = listener.first_local
     cdef int i, received
     if ring.takes_notes != listener.is_wildcard or ring.family != listener.family:
@@ -43,9 +44,8 @@ cdef unsigned up_receive(fr_relay *relay, unsigned at) noexcept nogil:
     batch.count = received
     for i in range(received):
         fr_address_from_sockaddr(&batch.client[i], &ring.names[i])
-        batch.payload[i] = <const uint8_t *>ring.messages[i].msg_hdr.msg_iov.iov_base
-        batch.length[i] = ring.messages[i].msg_len
         batch.via[i] = via
+        judge_shape(batch, &table, i, fr_up_slot(ring, i), ring.messages[i].msg_len)
     if listener.is_wildcard:
         learn_locals(relay, at)
     return received
@@ -76,11 +76,34 @@ cdef uint8_t learn_local(fr_relay *relay, unsigned at, msghdr *message) noexcept
     return <uint8_t>local
 
 
+cdef inline void judge_shape(fr_up_batch *batch, const fr_table *table, unsigned i, const uint8_t *payload,
+                             uint32_t length) noexcept nogil:
+    """Enters datagram i in the batch, its client is there already: its class, or the refusal of its shape; and asks for
+    its place in the index."""
+    cdef uint64_t hashed = fr_hash_address(&table.hash_key, &batch.client[i])
+    cdef int verdict
+    fr_table_prefetch(table, hashed)
+    batch.hash[i] = hashed
+    batch.payload[i] = payload
+    batch.length[i] = length
+    if length - 1 >= FR_CLIENT_DATAGRAM_MAX:
+        batch.verdict[i] = FR_OVERSIZE if length else FR_EMPTY
+        return
+    verdict = fr_classify(payload, length)
+    batch.verdict[i] = <uint8_t>verdict if verdict != FR_CLASS_OTHER else FR_NOT_WEBRTC
+
+
+cdef void up_enter(fr_relay *relay, unsigned i, const fr_address *client, const uint8_t *payload,
+                   uint32_t length) noexcept nogil:
+    """Enters a datagram that did not come from a socket."""
+    relay.up.client[i] = client[0]
+    judge_shape(&relay.up, &relay.table, i, payload, length)
+
+
 # --- decide --------------------------------------------------------------------
 
 cdef void up_handle(fr_relay *relay) noexcept nogil:
-    """Takes the batch in relay.up to its verdicts, and what is forwarded to the trunk."""
-    judge_shapes(relay)
+    """Takes the batch in relay.up, shapes judged, to its verdicts, and what is forwarded to the trunk."""
     guess_flows(relay)
     fr_grouping_reset(&relay.grouping)
     relay.up.stranger_count = 0
@@ -91,23 +114,6 @@ cdef void up_handle(fr_relay *relay) noexcept nogil:
         fr_grouping_reset(&relay.grouping)
         admit_strangers(relay)
         send_groups(relay)
-
-
-cdef void judge_shapes(fr_relay *relay) noexcept nogil:
-    cdef fr_up_batch *batch = &relay.up
-    cdef fr_table table = relay.table  # a copy that stores to the batch cannot touch stays in registers
-    cdef unsigned i
-    cdef uint32_t length
-    cdef int verdict
-    for i in range(batch.count):
-        length = batch.length[i]
-        batch.hash[i] = fr_hash_address(&table.hash_key, &batch.client[i])
-        fr_table_prefetch(&table, batch.hash[i])
-        if length - 1 >= FR_CLIENT_DATAGRAM_MAX:
-            batch.verdict[i] = FR_OVERSIZE if length else FR_EMPTY
-            continue
-        verdict = fr_classify(batch.payload[i], length)
-        batch.verdict[i] = <uint8_t>verdict if verdict != FR_CLASS_OTHER else FR_NOT_WEBRTC
 
 
 cdef void guess_flows(fr_relay *relay) noexcept nogil:
@@ -158,8 +164,7 @@ cdef inline void carry(fr_relay *relay, unsigned i, fr_flow *flow, int verdict) 
 cdef uint32_t token_tag(const fr_relay *relay, const fr_stun_check *check) noexcept nogil:
     """A keyed hash of the token's text, never 0: enough to see that a check brings the token the flow was made with.
     A wrong match would need a 2^-31 coincidence and would only forward the check to the flow's own transceiver."""
-    return <uint32_t>fr_siphash(<const uint8_t *>&relay.table.hash_key, NULL, 0, <const uint8_t *>check.token,
-                                check.token_length) | 1
+    return <uint32_t>fr_hash_bytes(&relay.table.hash_key, check.token, check.token_length) | 1
 
 
 cdef bint brings_other_token(const fr_relay *relay, unsigned i, const fr_flow *flow) noexcept nogil:

@@ -75,6 +75,10 @@ struct fr_trunk_queue {
 };
 
 void fr_up_ring_open(struct fr_up_ring *ring);
+static inline const uint8_t *fr_up_slot(const struct fr_up_ring *ring, unsigned i)
+{
+    return ring->slots[i];
+}
 /* Prepares all slots for sockets of this family. Control messages cost the kernel time for every datagram: only a
  * socket bound to a wildcard address needs them from each, others from the first slot alone. */
 void fr_up_ring_prepare(struct fr_up_ring *ring, int family, bool takes_notes);

@@ -63,13 +63,15 @@ int fr_trunk_read_header(const uint8_t *datagram, size_t length, struct fr_trunk
     return 0;
 }
 
-static uint64_t mac_of(const uint8_t *datagram, size_t covered_bytes, const uint8_t key[16])
+_Static_assert(FR_TRUNK_MAC_AT == FR_CMAC_FIELD_AT && FR_TRUNK_HEADER == FR_CMAC_CARRIER_MIN, "cmac.h skips the MAC");
+
+static uint64_t mac_of(const uint8_t *datagram, size_t covered_bytes, const struct fr_cmac_key *key)
 {
-    return htole64(fr_siphash(key, datagram, FR_TRUNK_MAC_AT, datagram + FR_TRUNK_HEADER, covered_bytes));
+    return fr_cmac_carried(key, datagram, FR_TRUNK_HEADER + covered_bytes);
 }
 
 int fr_trunk_check_mac(const uint8_t *datagram, size_t length, const struct fr_trunk_header *header,
-                       const uint8_t key[16])
+                       const struct fr_cmac_key *key)
 {
     if (header->covered_bytes > length - FR_TRUNK_HEADER)
         return FR_TRUNK_TRUNCATED;
@@ -160,7 +162,7 @@ int fr_trunk_read_hello(const uint8_t *datagram, const struct fr_trunk_header *h
 /* --- writing -------------------------------------------------------------- */
 
 /* The covered bytes must already stand behind the header: the MAC is made last. */
-static void write_header(uint8_t *datagram, const struct fr_trunk_header *header, const uint8_t key[16])
+static void write_header(uint8_t *datagram, const struct fr_trunk_header *header, const struct fr_cmac_key *key)
 {
     datagram[0] = FR_TRUNK_VERSION << 4 | header->kind;
     datagram[1] = header->key_id;
@@ -174,7 +176,7 @@ static void write_header(uint8_t *datagram, const struct fr_trunk_header *header
 }
 
 void fr_trunk_write_hello(uint8_t *datagram, const struct fr_trunk_header *header, const struct fr_hello *hello,
-                          const uint8_t key[16])
+                          const struct fr_cmac_key *key)
 {
     uint8_t *body = datagram + FR_TRUNK_HEADER;
     struct fr_trunk_header whole = *header;
@@ -375,8 +377,10 @@ void fr_writer_add_chain(struct fr_writer *writer, const struct fr_outgoing *out
     const struct fr_outgoing frames = *outgoing; /* a copy that stores through the cursor cannot touch */
 
     for (unsigned i = first; count; count--, i = next[i]) {
-        uint32_t length = frames.length[i];
-        append(writer, &cursor, &frames.client[i], frames.payload[i], length, length ? 0 : FR_FRAME_CLOSE);
+        uint32_t length = frames.length[i], flags = 0;
+        if (__builtin_expect(!length, 0))
+            flags = FR_FRAME_CLOSE;
+        append(writer, &cursor, &frames.client[i], frames.payload[i], length, flags);
     }
     store_cursor(writer, &cursor);
 }

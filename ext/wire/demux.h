@@ -31,7 +31,7 @@ static inline enum fr_packet_class fr_classify(const uint8_t *packet, size_t len
         return FR_CLASS_OTHER;
     /* RFC 5761 §4: RTCP packet types 192-223 are payload types 64-95 with the marker bit,
      * which RTP must not use beside RTCP. */
-    return (packet[1] & 0xe0) == 0xc0 ? FR_CLASS_SRTCP : FR_CLASS_SRTP;
+    return (enum fr_packet_class)(FR_CLASS_SRTP + ((packet[1] & 0xe0) == 0xc0));
 }
 
 #endif
