@@ -1,6 +1,6 @@
 """The trunk's datagrams as Python sees them: the door for tests and vectors, beside codec.pyx.
 
-Lives here: SipHash, the readers with the checks they make on the way, and whole bursts by the writer. Addresses are
+Lives here: CMAC, the readers with the checks they make on the way, and whole bursts by the writer. Addresses are
 packed bytes, 4 or 16 of them; verdicts are numbered as in ext/verdict.h, 0 where a datagram is sound.
 Must not live here: decisions, sockets, anything that the packet path would call.
 """
@@ -13,9 +13,18 @@ from libc.string cimport memcpy, memset
 from fastrelay._ext.codec cimport _ExactCopy
 
 
+cdef extern from "crypto/cmac.h" nogil:
+    enum:
+        FR_CMAC_KEY
+        FR_CMAC_BLOCK
+    enum fr_cmac_way:
+        FR_CMAC_FASTEST, FR_CMAC_PORTABLE
+    void fr_cmac_open(fr_cmac_key *key, const uint8_t *content, fr_cmac_way way)
+    void fr_cmac(const fr_cmac_key *key, const uint8_t *message, size_t length, uint8_t *mac)
+
 cdef extern from "trunk/bundle.h" nogil:
     void fr_trunk_write_hello(uint8_t *datagram, const fr_trunk_header *header, const fr_hello *hello,
-                              const uint8_t *key)
+                              const fr_cmac_key *key)
 
 cdef extern from "wire/address.h" nogil:
     fr_address fr_address_v4(uint32_t address_be, uint16_t port_be)
@@ -24,27 +33,23 @@ cdef extern from "wire/address.h" nogil:
 cdef extern from "<endian.h>" nogil:
     uint16_t htobe16(uint16_t)
     uint16_t be16toh(uint16_t)
-    uint64_t htole64(uint64_t)
 
 
-cdef enum:
-    KEY_BYTES = 16
+cdef int open_key(fr_cmac_key *key, bytes content, fr_cmac_way way) except -1:
+    if len(content) != FR_CMAC_KEY:
+        raise ValueError(f"a trunk key has {FR_CMAC_KEY} bytes, not {len(content)}")
+    fr_cmac_open(key, <const uint8_t *><const char *>content, way)
+    return 0
 
 
-cdef const uint8_t *key_of(bytes key) except NULL:
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"a trunk key has {KEY_BYTES} bytes, not {len(key)}")
-    return <const uint8_t *><const char *>key
-
-
-def siphash(bytes key not None, bytes content not None, size_t head_length=0):
-    """The eight bytes of SipHash-2-4. The first `head_length` bytes, a multiple of eight, go in as the head."""
-    if head_length % 8 or head_length > <size_t>len(content):
-        raise ValueError("the head is whole words of the content")
-    cdef _ExactCopy head = _ExactCopy(content[:head_length])
-    cdef _ExactCopy body = _ExactCopy(content[head_length:])
-    cdef uint64_t value = htole64(fr_siphash(key_of(key), head.at, head.length, body.at, body.length))
-    return (<const char *>&value)[:8]
+def cmac(bytes key not None, bytes message not None, bint is_portable=False):
+    """The sixteen bytes of AES-128-CMAC, by libcrypto's AES if asked to, else by the fastest there is."""
+    cdef _ExactCopy copy = _ExactCopy(message)
+    cdef fr_cmac_key opened
+    cdef uint8_t[FR_CMAC_BLOCK] mac
+    open_key(&opened, key, FR_CMAC_PORTABLE if is_portable else FR_CMAC_FASTEST)
+    fr_cmac(&opened, copy.at, copy.length, mac)
+    return (<const char *>mac)[:FR_CMAC_BLOCK]
 
 
 # --- addresses -------------------------------------------------------------
@@ -81,11 +86,13 @@ cdef tuple fields_of(const fr_trunk_header *header):
             header.sequence)
 
 
-cdef int read_checked(_ExactCopy copy, const uint8_t *key, fr_trunk_header *header):
+cdef int read_checked(_ExactCopy copy, bytes trunk_key, fr_trunk_header *header) except -1:
     """Steps 1, 4 and 5 of the specification's checks."""
+    cdef fr_cmac_key key
+    open_key(&key, trunk_key, FR_CMAC_FASTEST)
     cdef int verdict = fr_trunk_read_header(copy.at, copy.length, header)
     if verdict == 0:
-        verdict = fr_trunk_check_mac(copy.at, copy.length, header, key)
+        verdict = fr_trunk_check_mac(copy.at, copy.length, header, &key)
     return verdict
 
 
@@ -95,7 +102,7 @@ def parse_bundle(bytes datagram not None, bytes trunk_key not None):
     cdef fr_trunk_header header
     cdef fr_frame[FR_BUNDLE_FRAMES] frames
     cdef fr_frame *frame
-    cdef int verdict = read_checked(copy, key_of(trunk_key), &header)
+    cdef int verdict = read_checked(copy, trunk_key, &header)
     if verdict == 0:
         verdict = fr_trunk_read_frames(copy.at, copy.length, &header, frames)
     if verdict != 0:
@@ -113,7 +120,7 @@ def parse_hello(bytes datagram not None, bytes trunk_key not None):
     cdef _ExactCopy copy = _ExactCopy(datagram)
     cdef fr_trunk_header header
     cdef fr_hello hello
-    cdef int verdict = read_checked(copy, key_of(trunk_key), &header)
+    cdef int verdict = read_checked(copy, trunk_key, &header)
     if verdict == 0:
         verdict = fr_trunk_read_hello(copy.at, &header, &hello)
     if verdict != 0:
@@ -129,13 +136,15 @@ def build_hello(uint8_t kind, uint8_t key_id, bytes trunk_key not None, uint64_t
     cdef uint8_t[FR_TRUNK_HEADER + FR_HELLO_BODY] datagram
     cdef fr_trunk_header header
     cdef fr_hello body
+    cdef fr_cmac_key key
+    open_key(&key, trunk_key, FR_CMAC_FASTEST)
     memset(&header, 0, sizeof(header))
     header.kind = kind
     header.key_id = key_id
     header.epoch_us = epoch_us
     header.sequence = sequence
     body.sent_at_us, body.echo_us, body.echo_delay_us, body.flags, body.received, body.lost = hello
-    fr_trunk_write_hello(datagram, &header, &body, key_of(trunk_key))
+    fr_trunk_write_hello(datagram, &header, &body, &key)
     return (<const char *>datagram)[:FR_TRUNK_HEADER + FR_HELLO_BODY]
 
 
@@ -164,14 +173,15 @@ def build_bundles(uint8_t kind, uint8_t key_id, bytes trunk_key not None, uint64
     """The bursts that these frames make, each as its segment size and its datagrams as they would travel."""
     cdef fr_burst_head head
     cdef fr_burst *burst
+    cdef fr_cmac_key key
     cdef uint64_t sequence = first_sequence - 1
     if len(frames) > FR_BATCH:
         raise ValueError(f"a writer has room for {FR_BATCH} frames, not {len(frames)}")
-    cdef const uint8_t *key = key_of(trunk_key)
+    open_key(&key, trunk_key, FR_CMAC_FASTEST)
     cdef fr_writer *writer = <fr_writer *>calloc(1, sizeof(fr_writer))
     if writer == NULL:
         raise MemoryError
-    head.mac_key = key
+    head.mac_key = &key
     head.epoch_us = epoch_us
     head.sequence = &sequence
     head.via = via

@@ -13,15 +13,18 @@ OUT = ROOT / "build" / "bench"
 EXT = ROOT / "ext"
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-iquote", str(EXT))
 
+LIBRARIES = ("-lcrypto",)
+
 SHARED = (LOAD / "program.c", LOAD / "traffic.c")
 FLOORS = LOAD / "floors"
-TABLE = (EXT / "flow" / "table.c", EXT / "trunk" / "peer.c", EXT / "trunk" / "bundle.c")
+BUNDLE = (EXT / "trunk" / "bundle.c", EXT / "crypto" / "cmac.c")
+TABLE = (EXT / "flow" / "table.c", EXT / "trunk" / "peer.c", *BUNDLE)
 SOURCES: dict[str, tuple[Path, ...]] = {
     "floor_receive": (FLOORS / "floor_receive.c",),
     "floor_forward": (FLOORS / "floor_forward.c", FLOORS / "lookup.c", *TABLE),
     "floor_send": (FLOORS / "floor_send.c",),
     "generator_up": (LOAD / "generator_up.c", LOAD / "generator.c"),
-    "generator_down": (LOAD / "generator_down.c", LOAD / "generator.c", EXT / "trunk" / "bundle.c"),
+    "generator_down": (LOAD / "generator_down.c", LOAD / "generator.c", *BUNDLE),
     "populate": (LOAD / "populate.c", *TABLE),
     "sink": (LOAD / "sink.c",),
 }
@@ -46,7 +49,7 @@ def library(source: Path) -> Path:
 def compile_to(target: Path, sources: Sequence[Path], *more: str) -> None:
     """Runs the compiler; what it says is the failure."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    command = [os.environ.get("CC", "cc"), *FLAGS, *more, "-o", str(target), *map(str, sources)]
+    command = [os.environ.get("CC", "cc"), *FLAGS, *more, "-o", str(target), *map(str, sources), *LIBRARIES]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode != 0:
         raise BenchFailure(f"cannot build {target.name}:\n{' '.join(command)}\n{built.stderr}")

@@ -22,7 +22,7 @@
 static struct fr_traffic traffic;
 static struct fr_writer writer;
 static struct fr_burst_head head;
-static uint8_t mac_key[16];
+static struct fr_cmac_key mac_key;
 static uint64_t sequence;
 static uint8_t packets[GENERATOR_BATCH][TRAFFIC_PACKET_MAX];
 static uint64_t next_number;
@@ -77,9 +77,11 @@ static void drop_everything(int fd)
 static void load_key(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    if (!file || fread(mac_key, 1, sizeof mac_key, file) != sizeof mac_key)
+    uint8_t key[FR_CMAC_KEY];
+    if (!file || fread(key, 1, sizeof key, file) != sizeof key)
         fr_fail(path);
     fclose(file);
+    fr_cmac_open(&mac_key, key, FR_CMAC_FASTEST);
 }
 
 int main(int argc, char **argv)
@@ -88,7 +90,7 @@ int main(int argc, char **argv)
     fr_traffic_open(&traffic, argc, argv);
     load_key(fr_option_text(argc, argv, "--key", NULL));
     clock_gettime(CLOCK_REALTIME, &now);
-    head = (struct fr_burst_head){.mac_key = mac_key,
+    head = (struct fr_burst_head){.mac_key = &mac_key,
                                   .epoch_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000,
                                   .sequence = &sequence,
                                   .via = (uint16_t)fr_option_number(argc, argv, "--via", 0),

@@ -21,6 +21,8 @@ static inline uint64_t fr_hash_fold(uint64_t a, uint64_t b)
 {
     unsigned __int128 product = (unsigned __int128)a * b;
     uint64_t high = (uint64_t)(product >> 64), low = (uint64_t)product;
+    /* no instruction: GCC would else take the halves through memory, as one value of 16 bytes */
+    __asm__("" : "+r"(high), "+r"(low));
     return high ^ low;
 }
 
@@ -39,7 +41,7 @@ static inline uint64_t fr_hash_address(const struct fr_hash_key *key, const stru
 static inline uint64_t fr_hash_bytes(const struct fr_hash_key *key, const void *bytes, size_t length)
 {
     const uint8_t *at = (const uint8_t *)bytes;
-    uint64_t mixed = key->words[0], word;
+    uint64_t mixed = key->words[3], word;
     size_t left = length;
 
     for (; left >= sizeof word; at += sizeof word, left -= sizeof word) {

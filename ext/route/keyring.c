@@ -39,8 +39,10 @@ int fr_keyring_add(struct fr_keyring *ring, unsigned id, const uint8_t secret[FR
         result = derive(context, secret, "fastrelay ice password v1", key.ice_key, sizeof key.ice_key);
     if (result == 0)
         result = derive(context, secret, "fastrelay trunk mac v1", key.trunk_key, sizeof key.trunk_key);
-    if (result == 0)
+    if (result == 0) {
+        fr_cmac_open(&key.trunk_mac, key.trunk_key, FR_CMAC_FASTEST);
         ring->keys[id] = key;
+    }
     OPENSSL_cleanse(&key, sizeof key);
     EVP_KDF_CTX_free(context);
     EVP_KDF_free(hkdf);

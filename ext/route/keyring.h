@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crypto/cmac.h"
 #include "limits.h"
 
 #define FR_SECRET_LENGTH 32
@@ -22,7 +23,8 @@
 struct fr_key {
     uint8_t siv_key[32];
     uint8_t ice_key[32];
-    uint8_t trunk_key[16];
+    uint8_t trunk_key[FR_CMAC_KEY];
+    struct fr_cmac_key trunk_mac; /* trunk_key, expanded */
     uint64_t mint_from_s;
     uint64_t open_until_s; /* UINT64_MAX = no end */
     bool present;

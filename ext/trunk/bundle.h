@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "crypto/siphash.h"
+#include "crypto/cmac.h"
 #include "limits.h"
 #include "wire/address.h"
 
@@ -63,7 +63,7 @@ struct fr_hello {
 int fr_trunk_read_header(const uint8_t *datagram, size_t length, struct fr_trunk_header *header);
 /* Steps 4 and 5: 0, FR_TRUNK_TRUNCATED or FR_TRUNK_BAD_MAC. Comparison is in constant time. */
 int fr_trunk_check_mac(const uint8_t *datagram, size_t length, const struct fr_trunk_header *header,
-                       const uint8_t key[16]);
+                       const struct fr_cmac_key *key);
 /* Step 8 for a bundle: 0, FR_TRUNK_TRUNCATED or FR_TRUNK_MALFORMED; frames borrow the datagram. */
 int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const struct fr_trunk_header *header,
                          struct fr_frame frames[FR_BUNDLE_FRAMES]);
@@ -71,7 +71,7 @@ int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const struct fr
 int fr_trunk_read_hello(const uint8_t *datagram, const struct fr_trunk_header *header, struct fr_hello *hello);
 /* Writes FR_TRUNK_HEADER + FR_HELLO_BODY bytes, MAC included. */
 void fr_trunk_write_hello(uint8_t *datagram, const struct fr_trunk_header *header, const struct fr_hello *hello,
-                          const uint8_t key[16]);
+                          const struct fr_cmac_key *key);
 
 /* --- the writer ---------------------------------------------------------- */
 
@@ -91,7 +91,7 @@ struct fr_burst {
 
 /* What all datagrams of a burst share. */
 struct fr_burst_head {
-    const uint8_t *mac_key;
+    const struct fr_cmac_key *mac_key;
     uint64_t epoch_us;
     uint64_t *sequence; /* the peer's last sent number; counts up with every datagram */
     uint16_t via;

@@ -21,7 +21,7 @@ static int authenticate(const struct fr_trunk_end *end, const uint8_t *datagram,
 
     if (!key || end->now->unix_s >= key->open_until_s)
         return FR_TRUNK_UNKNOWN_KEY;
-    return fr_trunk_check_mac(datagram, length, header, key->trunk_key);
+    return fr_trunk_check_mac(datagram, length, header, &key->trunk_mac);
 }
 
 int fr_trunk_end_judge(struct fr_trunk_end *end, const struct fr_address *source, const uint8_t *datagram,
@@ -66,7 +66,7 @@ bool fr_trunk_end_head(struct fr_trunk_end *end, unsigned slot, enum fr_trunk_ki
     if (key_id < 0)
         return false;
     *head = (struct fr_burst_head){
-        .mac_key = end->keyring->keys[key_id].trunk_key,
+        .mac_key = &end->keyring->keys[key_id].trunk_mac,
         .epoch_us = end->epoch_us,
         .sequence = &end->peers->peers[slot].sequence_sent,
         .via = via,
@@ -76,29 +76,28 @@ bool fr_trunk_end_head(struct fr_trunk_end *end, unsigned slot, enum fr_trunk_ki
     return true;
 }
 
-static unsigned pack_group(struct fr_trunk_end *end, const struct fr_grouping *grouping, const struct fr_group *group,
-                           const struct fr_outgoing *outgoing)
-{
-    struct fr_burst_head head;
-
-    if (!fr_trunk_end_head(end, fr_group_peer(group), end->is_relay ? FR_BUNDLE_UP : FR_BUNDLE_DOWN, fr_group_via(group), &head))
-        return group->count;
-    fr_writer_begin(&end->writer, &head);
-    fr_writer_add_chain(&end->writer, outgoing, grouping->next, group->first, group->count);
-    fr_writer_end(&end->writer);
-    return 0;
-}
-
 unsigned fr_trunk_end_pack(struct fr_trunk_end *end, const struct fr_grouping *grouping,
                            const struct fr_outgoing *outgoing)
 {
+    struct fr_burst_head head;
     unsigned left_out = 0, burst = 0;
+    /* the same for every group but for peer and via */
+    bool has_key = fr_trunk_end_head(end, 0, end->is_relay ? FR_BUNDLE_UP : FR_BUNDLE_DOWN, 0, &head);
 
     fr_writer_reset(&end->writer);
     for (unsigned at = 0; at < grouping->count; at++) {
-        left_out += pack_group(end, grouping, &grouping->groups[at], outgoing);
+        const struct fr_group *group = &grouping->groups[at];
+        if (!has_key) {
+            left_out += group->count;
+            continue;
+        }
+        head.via = fr_group_via(group);
+        head.sequence = &end->peers->peers[fr_group_peer(group)].sequence_sent;
+        fr_writer_begin(&end->writer, &head);
+        fr_writer_add_chain(&end->writer, outgoing, grouping->next, group->first, group->count);
+        fr_writer_end(&end->writer);
         for (; burst < end->writer.burst_count; burst++)
-            end->burst_peer[burst] = fr_group_peer(&grouping->groups[at]);
+            end->burst_peer[burst] = fr_group_peer(group);
     }
     return left_out;
 }

@@ -174,7 +174,7 @@ static void as_many_bursts_as_frames_find_room(void)
 
 int main(void)
 {
-    fill_payload();
+    open_wire();
     a_chain_is_written_as_its_frames_one_by_one();
     a_bundle_closes_at_1400_bytes();
     a_bundle_closes_at_64_frames();

@@ -7,7 +7,7 @@
 #include "check.h"
 #include "trunk/bundle.h"
 
-static const uint8_t key[16] = "a trunk mac key";
+static struct fr_cmac_key key;
 static struct fr_writer writer;
 static uint64_t sequence;
 static uint8_t payload[FR_CLIENT_DATAGRAM_MAX];
@@ -32,7 +32,7 @@ static inline struct fr_address v6(unsigned host)
 static inline void begin(void)
 {
     struct fr_burst_head head = {
-        .mac_key = key, .epoch_us = 0x0102030405060708u, .sequence = &sequence, .via = 513, .key_id = 9,
+        .mac_key = &key, .epoch_us = 0x0102030405060708u, .sequence = &sequence, .via = 513, .key_id = 9,
         .kind = FR_BUNDLE_UP,
     };
     fr_writer_begin(&writer, &head);
@@ -76,7 +76,7 @@ static inline int read_all(const uint8_t *bytes, size_t length, struct fr_frame 
     struct fr_trunk_header header;
     int refusal = fr_trunk_read_header(bytes, length, &header);
     if (!refusal)
-        refusal = fr_trunk_check_mac(bytes, length, &header, key);
+        refusal = fr_trunk_check_mac(bytes, length, &header, &key);
     if (!refusal)
         refusal = fr_trunk_read_frames(bytes, length, &header, frames);
     return refusal ? -refusal : header.frame_count;
@@ -93,8 +93,9 @@ static inline unsigned frames_of(unsigned at)
     return count > 0 ? (unsigned)count : 0;
 }
 
-static inline void fill_payload(void)
+static inline void open_wire(void)
 {
+    fr_cmac_open(&key, (const uint8_t *)"a trunk mac key", FR_CMAC_FASTEST);
     for (size_t i = 0; i < sizeof payload; i++)
         payload[i] = (uint8_t)(0x80 + i % 97);
 }

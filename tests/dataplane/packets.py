@@ -12,9 +12,8 @@ from ipaddress import ip_network
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.routing.keys import Key, KeyRing
 from fastrelay.routing.token import RouteToken, ice_password
-from fastrelay.wire.siphash import siphash24
 from fastrelay.wire.stun import HEADER_LENGTH, Check, build_check, parse_check
-from fastrelay.wire.trunk import Client, Frame, Hello, Kind, Sender, build_bundle, build_hello
+from fastrelay.wire.trunk import Client, Frame, Hello, Kind, Sender, build_bundle, build_hello, mac_of
 
 NOW_MS = 1_000_000
 UNIX_S = 1_700_000_000
@@ -117,5 +116,5 @@ def cut_before(packet: bytes, end: int) -> bytes:
 
 def resigned(datagram: bytes) -> bytes:
     """An edited trunk datagram with the MAC that fits it, as far as its covered bytes are there."""
-    covered = datagram[32 : 32 + int.from_bytes(datagram[6:8], "big")]
-    return datagram[:24] + siphash24(CURRENT.trunk_key, datagram[:24] + covered) + datagram[32:]
+    mac = mac_of(CURRENT.trunk_key, datagram, covered_bytes=int.from_bytes(datagram[6:8], "big"))
+    return datagram[:24] + mac + datagram[32:]

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.algorithms import AES128
+from cryptography.hazmat.primitives.cmac import CMAC
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrelay._ext import codec_trunk
 from fastrelay.relay.dataplane.verdict import Verdict
 from fastrelay.wire import trunk
-from fastrelay.wire.siphash import siphash24
 from fastrelay.wire.trunk import Client, Frame, Header, Hello, Kind, Sender, TrunkError
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "trunk_vectors.json").read_text(encoding="ascii"))
@@ -233,25 +234,21 @@ def test_an_edited_datagram_is_refused_alike(data: st.DataObject) -> None:
     read_alike(bytes(datagram[:at]))
 
 
-# --- SipHash, and what the door itself refuses ---------------------------------------------------
+# --- CMAC, and what the door itself refuses ------------------------------------------------------
 
 
-@given(st.binary(min_size=16, max_size=16), st.binary(max_size=300), st.integers(0, 4))
-def test_siphash_is_pythons(key: bytes, content: bytes, head_words: int) -> None:
-    head_length = min(8 * head_words, len(content) // 8 * 8)
-    assert codec_trunk.siphash(key, content, head_length) == siphash24(key, content)
-
-
-@pytest.mark.parametrize("head_length", [1, 7, 16], ids=str)
-def test_siphash_head_is_whole_words(head_length: int) -> None:
-    with pytest.raises(ValueError, match="whole words"):
-        codec_trunk.siphash(KEY, b"fifteen bytes !", head_length)
+@pytest.mark.parametrize("is_portable", [False, True], ids=["fastest", "portable"])
+@given(key=st.binary(min_size=16, max_size=16), message=st.binary(max_size=300))
+def test_cmac_is_the_librarys(is_portable: bool, key: bytes, message: bytes) -> None:
+    cmac = CMAC(AES128(key))
+    cmac.update(message)
+    assert codec_trunk.cmac(key, message, is_portable) == cmac.finalize()
 
 
 @pytest.mark.parametrize("key", [b"", bytes(15), bytes(17)], ids=["none", "15 bytes", "17 bytes"])
 def test_key_of_another_length_is_refused(key: bytes) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
-        codec_trunk.siphash(key, b"")
+        codec_trunk.cmac(key, b"")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ _Header: TypeAlias = tuple[int, int, int, int, int, int, int]
 _Frame: TypeAlias = tuple[bytes, int, int, bytes, bool]
 _Hello: TypeAlias = tuple[int, int, int, int, int, int]
 
-def siphash(key: bytes, content: bytes, head_length: int = 0) -> bytes:
-    """The eight bytes of SipHash-2-4. The first `head_length` bytes, a multiple of eight, go in as the head."""
+def cmac(key: bytes, message: bytes, is_portable: bool = False) -> bytes:
+    """The sixteen bytes of AES-128-CMAC, by libcrypto's AES if asked to, else by the fastest there is."""
 
 def parse_bundle(datagram: bytes, trunk_key: bytes) -> tuple[int, _Header | None, list[_Frame]]:
     """The verdict; and if it is 0 the header's fields and (address, port, scope, payload, closes) of each frame."""

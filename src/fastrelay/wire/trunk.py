@@ -15,12 +15,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct
 from typing import NamedTuple
 
+from cryptography.hazmat.primitives.ciphers.algorithms import AES128
+from cryptography.hazmat.primitives.cmac import CMAC
+
 from fastrelay.errors import WireError
-from fastrelay.wire.siphash import siphash24
 
 VERSION = 1
 HEADER_BYTES = 32
-AUTHENTICATED_HEADER_BYTES = 24
+MAC_OFFSET = 24
+MAC_BYTES = 8
 FRAME_HEADER_BYTES_V4 = 8
 FRAME_HEADER_BYTES_V6 = 24
 HELLO_BYTES = 40
@@ -133,8 +136,8 @@ def check_mac(datagram: bytes, header: Header, trunk_key: bytes) -> None:
     """Steps 4 and 5 of the checks: covered bytes inside the datagram, and signed with this key."""
     if HEADER_BYTES + header.covered_bytes > len(datagram):
         raise TrunkError("TRUNK_TRUNCATED", "covered bytes", 6, f"{header.covered_bytes} pass the datagram's end")
-    if not hmac.compare_digest(header.mac, _mac(trunk_key, datagram, header.covered_bytes)):
-        raise TrunkError("TRUNK_BAD_MAC", "MAC", AUTHENTICATED_HEADER_BYTES, "does not match")
+    if not hmac.compare_digest(header.mac, mac_of(trunk_key, datagram, header.covered_bytes)):
+        raise TrunkError("TRUNK_BAD_MAC", "MAC", MAC_OFFSET, "does not match")
 
 
 def parse_bundle(datagram: bytes, header: Header) -> list[Frame]:
@@ -246,8 +249,15 @@ def signed(kind: Kind, sender: Sender, sequence: int, via: int, frame_count: int
     """A header with its MAC, and the bytes it covers. Sound contents are the caller's affair."""
     fields = (VERSION << 4 | kind, sender.key_id, frame_count, via, len(covered), sender.epoch_us, sequence)
     unsigned = _HEADER.pack(*fields, b"") + covered
-    mac = _mac(sender.trunk_key, unsigned, len(covered))
+    mac = mac_of(sender.trunk_key, unsigned, len(covered))
     return _HEADER.pack(*fields, mac) + covered
+
+
+def mac_of(trunk_key: bytes, datagram: bytes, covered_bytes: int) -> bytes:
+    """The first bytes of the AES-128-CMAC over the header, its MAC field as zeroes, and what the header covers."""
+    cmac = CMAC(AES128(trunk_key))
+    cmac.update(datagram[:MAC_OFFSET] + bytes(MAC_BYTES) + datagram[HEADER_BYTES : HEADER_BYTES + covered_bytes])
+    return cmac.finalize()[:MAC_BYTES]
 
 
 def _build_frame_header(frame: Frame) -> bytes:
@@ -265,9 +275,3 @@ def _unmapped(ip: str) -> IPv4Address | IPv6Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
-
-
-def _mac(trunk_key: bytes, datagram: bytes, covered_bytes: int) -> bytes:
-    """Over the header before the MAC and what the header covers after it."""
-    covered = datagram[HEADER_BYTES : HEADER_BYTES + covered_bytes]
-    return siphash24(trunk_key, datagram[:AUTHENTICATED_HEADER_BYTES] + covered)
