@@ -7,6 +7,7 @@ Must not live here: sessions, waiting for the socket (an event loop's reader cal
 """
 
 import os
+from collections import OrderedDict
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -90,7 +91,8 @@ cdef class TrunkPort:
         cdef bytes random = os.urandom(sizeof(fr_hash_key))
         if path_capacity < 1:
             raise ValueError(f"path_capacity {path_capacity} must be at least 1")
-        self.paths, self.path_capacity, self.arrived = {}, path_capacity, []
+        # ordered, because a plain dict looks for its first key past all that were deleted before it
+        self.paths, self.path_capacity, self.arrived = OrderedDict(), path_capacity, []
         self.set_keys(keys)
         fill_allowed(&self.port.allowed, allowed)
         self.port.peers.capacity = FR_PEERS
@@ -151,7 +153,7 @@ cdef class TrunkPort:
             path.client_address, path.relay_address = client[0], relay[0]
             path.via, path.key = via, key
             if len(self.paths) >= self.path_capacity:
-                del self.paths[next(iter(self.paths))]
+                self.paths.popitem(last=False)
             self.paths[key] = path
         path.slot = peer
         return path

@@ -12,7 +12,7 @@ cdef class Path:
 
 cdef class TrunkPort:
     cdef fr_port *port
-    cdef dict paths
+    cdef object paths  # by key, the longest known first
     cdef int path_capacity
     cdef list arrived
     cdef Path path_of(self, int peer, int via, const fr_address *client)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import selectors
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class TrunkEcho:
         self._port = port
         self._keys = keys
         self._clock_s = clock_s
-        self._clients: dict[Path, None] = {}  # in the order of their first check
+        self._clients: OrderedDict[Path, None] = OrderedDict()  # in the order of their first check
 
     @property
     def clients(self) -> list[Path]:
@@ -114,6 +115,6 @@ class TrunkEcho:
             return None
         if path not in self._clients:
             if len(self._clients) >= CLIENTS_MAX:
-                del self._clients[next(iter(self._clients))]
+                self._clients.popitem(last=False)
             self._clients[path] = None
         return build_response(request.transaction_id, path.client[:2], password)
