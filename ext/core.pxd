@@ -251,7 +251,6 @@ cdef extern from "flow/table.h" nogil:
         uint16_t peer
         uint8_t via, state
         uint32_t packets_up, packets_down, bytes_up
-    uint32_t fr_saturating_add(uint32_t total, uint32_t more)
     struct fr_flow_page:
         uint64_t epoch_us
         uint32_t capacity, used, flows, unconfirmed
@@ -284,30 +283,6 @@ cdef extern from "flow/table.h" nogil:
     void fr_table_remove(fr_table *table, fr_flow *flow)
     void fr_table_sweep(fr_table *table, uint32_t count, uint32_t now_ms, uint32_t unconfirmed_after_ms,
                         uint32_t idle_after_ms, fr_swept *swept)
-
-
-cdef extern from "io/local.h" nogil:
-    struct fr_local:
-        fr_address address
-        uint32_t control_bytes
-        uint16_t family
-        uint8_t listener
-        uint8_t *control
-    struct fr_listener:
-        int fd, family
-        bint is_wildcard
-        uint8_t first_local
-        uint32_t kernel_drops
-        fr_address bound
-    struct fr_locals:
-        unsigned count
-        fr_local *entries
-    int fr_locals_add(fr_locals *locals, const fr_listener *listeners, unsigned listener, const fr_address *address)
-    int fr_locals_find(const fr_locals *locals, unsigned listener, const fr_address *address)
-    int fr_locals_of_family(const fr_locals *locals, bint is_v4)
-    bint fr_locals_is_own(const fr_locals *locals, const fr_address *source)
-    int fr_host_addresses(fr_address *addresses, unsigned room)
-    bint fr_local_destination(msghdr *message, uint16_t port_be, fr_address *destination)
 
 
 cdef extern from "io/batch.h" nogil:
@@ -345,6 +320,31 @@ cdef extern from "io/batch.h" nogil:
     void fr_read_note(msghdr *message, fr_received_note *note)
     void fr_trunk_queue_segment(fr_trunk_queue *queue, unsigned at, uint16_t segment_bytes)
     int fr_read_socket_error(int fd, fr_sockaddr *destination)
+
+
+cdef extern from "io/local.h" nogil:
+    struct fr_local:
+        fr_address address
+        uint32_t control_bytes
+        uint16_t family
+        uint8_t listener
+        uint8_t *control
+    struct fr_listener:
+        int fd, family
+        bint is_wildcard
+        uint8_t first_local
+        uint32_t kernel_drops
+        fr_address bound
+    struct fr_locals:
+        unsigned count
+        fr_local *entries
+    int fr_locals_add(fr_locals *locals, const fr_listener *listeners, unsigned listener, const fr_address *address)
+    int fr_locals_find(const fr_locals *locals, unsigned listener, const fr_address *address)
+    int fr_locals_of_family(const fr_locals *locals, bint is_v4)
+    bint fr_locals_is_own(const fr_locals *locals, const fr_address *source)
+    int fr_host_addresses(fr_address *addresses, unsigned room)
+    bint fr_local_destination(msghdr *message, uint16_t port_be, fr_address *destination)
+    unsigned fr_client_queue_add(fr_client_queue *queue, const fr_local *local, const fr_frame *frame)
 
 
 cdef extern from "io/offload.h" nogil:

@@ -41,13 +41,16 @@ cdef int gather(void *owner, int peer, const fr_trunk_header *header, const uint
                 uint32_t length) noexcept nogil:
     cdef fr_relay *relay = <fr_relay *>owner
     cdef fr_down_batch *batch = &relay.down
+    cdef fr_table table = relay.table  # a copy that stores to the batch cannot touch stays in registers
+    cdef uint64_t hashed
     cdef unsigned i
     cdef int refusal = fr_trunk_read_frames(datagram, length, header, &batch.frames[batch.count])
     if refusal != 0:
         return refusal
     for i in range(batch.count, batch.count + header.frame_count):
-        batch.hash[i] = fr_hash_address(&relay.table.hash_key, &batch.frames[i].client)
-        fr_table_prefetch(&relay.table, batch.hash[i])
+        hashed = fr_hash_address(&table.hash_key, &batch.frames[i].client)
+        fr_table_prefetch(&table, hashed)
+        batch.hash[i] = hashed
         batch.peer[i] = <uint16_t>peer
         batch.via[i] = header.via
     batch.count += header.frame_count
@@ -62,6 +65,8 @@ cdef void down_flush(fr_relay *relay) noexcept nogil:
     """Decides the gathered frames in order and sends what goes to clients."""
     cdef fr_down_batch *batch = &relay.down
     cdef fr_table table = relay.table  # a copy that stores to the batch cannot touch stays in registers
+    cdef const fr_local *local
+    cdef const fr_frame *frame
     cdef fr_flow *flow
     cdef unsigned i
     cdef int verdict
@@ -70,26 +75,29 @@ cdef void down_flush(fr_relay *relay) noexcept nogil:
         prefetch_for_write(flow, 1)
         batch.flow[i] = flow
     for i in range(batch.count):
-        verdict = judge_frame(relay, i)
+        frame = &batch.frames[i]
+        if is_usual(frame, batch.flow[i], batch.peer[i]):
+            verdict = FR_DOWN_FORWARDED
+            fr_count_verdict(relay.counters, FR_DOWN_FORWARDED, frame.length)
+        else:
+            verdict = judge_rarer_frame(relay, i)
+            fr_count_verdict(relay.counters, verdict, frame.length)
         batch.verdict[i] = <uint8_t>verdict
-        fr_count_verdict(relay.counters, verdict, batch.frames[i].length)
         if verdict <= FR_DOWN_RECREATED:
-            queue_client(relay, &batch.frames[i], batch.flow[i].via)
+            batch.flow[i].packets_down += 1
+            local = &relay.locals.entries[batch.flow[i].via]
+            if fr_client_queue_add(&relay.client_queues[local.listener], local, frame) == FR_SEND_BATCH:
+                send_clients(relay, local.listener)
     for i in range(relay.listener_count):
         if relay.client_queues[i].count:
             send_clients(relay, i)
     batch.count = 0
 
 
-cdef inline int judge_frame(fr_relay *relay, unsigned i) noexcept nogil:
-    """The usual frame is for a confirmed flow of its own transceiver; whatever else it is takes the longer way."""
-    cdef const fr_frame *frame = &relay.down.frames[i]
-    cdef fr_flow *flow = relay.down.flow[i]
-    if (fr_address_equal(&flow.client, &frame.client) and flow.state == FR_FLOW_CONFIRMED
-            and flow.peer == relay.down.peer[i] and frame.length):
-        flow.packets_down += 1
-        return FR_DOWN_FORWARDED
-    return judge_rarer_frame(relay, i)
+cdef inline bint is_usual(const fr_frame *frame, const fr_flow *flow, uint16_t peer) noexcept nogil:
+    """A payload for a confirmed flow of the transceiver that sent it, where the guess was right."""
+    return (fr_address_equal(&flow.client, &frame.client) and flow.state == FR_FLOW_CONFIRMED and flow.peer == peer
+            and frame.length != 0)
 
 
 cdef int judge_rarer_frame(fr_relay *relay, unsigned i) noexcept nogil:
@@ -105,14 +113,12 @@ cdef int judge_rarer_frame(fr_relay *relay, unsigned i) noexcept nogil:
     if flow.peer != batch.peer[i]:
         return FR_DOWN_NOT_YOURS
     if flow.state == FR_FLOW_CONFIRMED:
-        flow.packets_down += 1
         return FR_DOWN_FORWARDED
     # the answer to a forged source may not be larger than the forgery
     if frame.length > flow.bytes_up:
         return FR_DOWN_AMPLIFIED
     fr_table_confirm(&relay.table, flow)
     relay.counters.events[FR_EVENT_flows_confirmed] += 1
-    flow.packets_down += 1
     return FR_DOWN_CONFIRMED
 
 
@@ -149,22 +155,5 @@ cdef int recreate_flow(fr_relay *relay, unsigned i) noexcept nogil:
                                     &relay.counters.events[FR_EVENT_flows_evicted])
     if batch.flow[i] == NULL:
         return FR_DOWN_TABLE_FULL
-    batch.flow[i].packets_down = 1
     relay.counters.events[FR_EVENT_flows_recreated] += 1
     return FR_DOWN_RECREATED
-
-
-cdef inline void queue_client(fr_relay *relay, const fr_frame *frame, unsigned via) noexcept nogil:
-    """To the client, from the local address it knows."""
-    cdef const fr_local *local = &relay.locals.entries[via]
-    cdef fr_client_queue *queue = &relay.client_queues[local.listener]
-    cdef unsigned at = queue.count
-    cdef msghdr *message = &queue.messages[at].msg_hdr
-    message.msg_namelen = fr_address_to_sockaddr(&frame.client, local.family, &queue.names[at])
-    message.msg_control = <void *>local.control
-    message.msg_controllen = local.control_bytes
-    queue.iovecs[at].iov_base = <void *>frame.payload
-    queue.iovecs[at].iov_len = frame.length
-    queue.count = at + 1
-    if at + 1 == FR_SEND_BATCH:
-        send_clients(relay, local.listener)

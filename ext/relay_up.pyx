@@ -130,6 +130,7 @@ cdef void guess_flows(fr_relay *relay) noexcept nogil:
 cdef void forward_known(fr_relay *relay) noexcept nogil:
     cdef fr_up_batch *batch = &relay.up
     cdef fr_flow *flow
+    cdef uint32_t now_ms = <uint32_t>relay.now.ms
     cdef unsigned i
     cdef int verdict
     for i in range(batch.count):
@@ -144,17 +145,17 @@ cdef void forward_known(fr_relay *relay) noexcept nogil:
             batch.strangers[batch.stranger_count] = <uint16_t>i
             batch.stranger_count += 1
             continue
-        carry(relay, i, flow, verdict)
+        carry(relay, i, flow, verdict, now_ms)
 
 
-cdef inline void carry(fr_relay *relay, unsigned i, fr_flow *flow, int verdict) noexcept nogil:
+cdef inline void carry(fr_relay *relay, unsigned i, fr_flow *flow, int verdict, uint32_t now_ms) noexcept nogil:
     """Datagram i goes up on this flow."""
     cdef uint32_t length = relay.up.length[i]
     cdef uint8_t via = relay.up.via[i]
     flow.via = via
-    flow.last_seen_ms = <uint32_t>relay.now.ms
+    flow.last_seen_ms = now_ms
     flow.packets_up += 1
-    flow.bytes_up = fr_saturating_add(flow.bytes_up, length)
+    flow.bytes_up += length
     fr_count_verdict(relay.counters, verdict, length)
     fr_group_join(&relay.grouping, <uint16_t>i, flow.peer, via)
 
@@ -186,7 +187,7 @@ cdef void admit_strangers(fr_relay *relay) noexcept nogil:
         verdict = judge_stranger(relay, i, &flow)
         batch.verdict[i] = <uint8_t>verdict
         if verdict <= FR_UP_REPOINTED:
-            carry(relay, i, flow, verdict)
+            carry(relay, i, flow, verdict, <uint32_t>relay.now.ms)
         else:
             fr_count_verdict(relay.counters, verdict, batch.length[i])
 

@@ -23,7 +23,7 @@
 #include "wire/address.h"
 
 #define FR_PAGE_MAGIC 0x66726c6179666c77u /* "frlayflw" */
-#define FR_PAGE_LAYOUT 1
+#define FR_PAGE_LAYOUT 2
 #define FR_FLOWS_MIN 1u
 #define FR_FLOWS_MAX ((1u << 24) - 2) /* 24 bits of an index word, 0 being empty */
 
@@ -41,16 +41,10 @@ struct fr_flow {
     uint32_t previous;
     uint32_t packets_up;
     uint32_t packets_down;
-    uint32_t bytes_up;      /* saturates */
+    uint32_t bytes_up;      /* wraps, which makes an unconfirmed flow's allowance smaller and never larger */
 };
 
 _Static_assert(sizeof(struct fr_flow) == 64, "one cache line");
-
-static inline uint32_t fr_saturating_add(uint32_t total, uint32_t more)
-{
-    uint32_t sum = total + more;
-    return sum | -(uint32_t)(sum < total);
-}
 
 /* The page starts with this; the parts follow at the offsets that fr_table_layout computes. */
 struct fr_flow_page {

@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "io/batch.h"
 #include "limits.h"
+#include "trunk/bundle.h"
 #include "wire/address.h"
 
 #define FR_LOCAL_CONTROL 64 /* CMSG_SPACE of the larger of the two */
@@ -53,5 +55,21 @@ bool fr_local_destination(struct msghdr *message, uint16_t port_be, struct fr_ad
 
 /* The host's unicast addresses (port 0), at most `room`; called at start. Their number, or -errno. */
 int fr_host_addresses(struct fr_address *addresses, unsigned room);
+
+/* Puts a frame in the queue of the local's listener: to its client, from the address it knows. Returns how many wait;
+ * at FR_SEND_BATCH the queue must be sent. The payload is borrowed until then. */
+static inline unsigned fr_client_queue_add(struct fr_client_queue *queue, const struct fr_local *local,
+                                           const struct fr_frame *frame)
+{
+    unsigned at = queue->count++;
+    struct msghdr *message = &queue->messages[at].msg_hdr;
+
+    message->msg_namelen = fr_address_to_sockaddr(&frame->client, local->family, &queue->names[at]);
+    message->msg_controllen = local->control_bytes;
+    if (local->control_bytes)
+        message->msg_control = (void *)local->control;
+    queue->iovecs[at] = (struct iovec){(void *)frame->payload, frame->length};
+    return at + 1;
+}
 
 #endif

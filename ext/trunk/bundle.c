@@ -102,46 +102,53 @@ static bool read_v6_client(const uint8_t *at, struct fr_address *client)
     return !fr_address_is_v4(client) && (!client->scope || fr_address_is_link_local(client));
 }
 
+/* An IPv6, empty or malformed frame header. Returns where the next one starts, NULL when it is malformed. */
+static const uint8_t *read_rarer_header(const uint8_t *at, const uint8_t *headers_end, uint16_t word,
+                                        struct fr_frame *frame)
+{
+    frame->length = word & FR_FRAME_LENGTH;
+    frame->flags = word & FR_FRAME_CLOSE;
+    if (frame->length > FR_CLIENT_DATAGRAM_MAX || (word & FR_FRAME_RESERVED) || (frame->flags && frame->length))
+        return NULL;
+    if (!(word & FR_FRAME_V6)) {
+        read_v4_client(at, &frame->client);
+        return at + FR_FRAME_HEADER_V4;
+    }
+    if (headers_end - at < FR_FRAME_HEADER_V6 || !read_v6_client(at, &frame->client))
+        return NULL;
+    return at + FR_FRAME_HEADER_V6;
+}
+
 int fr_trunk_read_frames(const uint8_t *datagram, size_t length, const struct fr_trunk_header *header,
                          struct fr_frame frames[FR_BUNDLE_FRAMES])
 {
-    const uint8_t *at = datagram + FR_TRUNK_HEADER;
-    const uint8_t *headers_end = at + header->covered_bytes;
+    const uint8_t *at = datagram + FR_TRUNK_HEADER, *headers_end = at + header->covered_bytes;
     const uint8_t *payload = headers_end;
     size_t room = length - FR_TRUNK_HEADER - header->covered_bytes;
-    bool is_cut = false;
+    struct fr_frame *frame = frames, *frames_end = frames + header->frame_count;
 
     if (header->frame_count < 1 || header->frame_count > FR_BUNDLE_FRAMES)
         return FR_TRUNK_MALFORMED;
-    for (unsigned i = 0; i < header->frame_count; i++) {
+    for (; frame < frames_end; frame++) {
         if (headers_end - at < FR_FRAME_HEADER_V4)
             return FR_TRUNK_MALFORMED;
-        struct fr_frame *frame = &frames[i];
         uint16_t word = load16(at);
-        frame->length = word & FR_FRAME_LENGTH;
-        frame->flags = word & FR_FRAME_CLOSE;
-        if (frame->length > FR_CLIENT_DATAGRAM_MAX || (word & FR_FRAME_RESERVED) || (frame->flags && frame->length))
-            return FR_TRUNK_MALFORMED;
-        if (word & FR_FRAME_V6) {
-            if (headers_end - at < FR_FRAME_HEADER_V6 || !read_v6_client(at, &frame->client))
-                return FR_TRUNK_MALFORMED;
-            at += FR_FRAME_HEADER_V6;
-        } else {
+        /* no flag is set and the length is in bounds: the usual frame of an IPv4 client */
+        if (__builtin_expect((uint16_t)(word - 1) < FR_CLIENT_DATAGRAM_MAX, 1)) {
+            frame->length = word;
+            frame->flags = 0;
             read_v4_client(at, &frame->client);
             at += FR_FRAME_HEADER_V4;
-        }
-        if (frame->length > room) {
-            is_cut = true; /* said at the end: a malformed header behind this one comes first */
-            room = 0;
-            continue;
+        } else if (!(at = read_rarer_header(at, headers_end, word, frame))) {
+            return FR_TRUNK_MALFORMED;
         }
         frame->payload = payload;
         payload += frame->length;
-        room -= frame->length;
     }
     if (at != headers_end)
         return FR_TRUNK_MALFORMED;
-    return is_cut ? FR_TRUNK_TRUNCATED : 0;
+    /* last, because a malformed header comes before a cut payload; 64 lengths cannot overflow the sum */
+    return (size_t)(payload - headers_end) > room ? FR_TRUNK_TRUNCATED : 0;
 }
 
 int fr_trunk_read_hello(const uint8_t *datagram, const struct fr_trunk_header *header, struct fr_hello *hello)
@@ -217,7 +224,7 @@ static void open_burst(struct fr_writer *writer)
 
 void fr_writer_begin(struct fr_writer *writer, const struct fr_burst_head *head)
 {
-    writer->head = *head;
+    writer->head = head;
     open_burst(writer);
 }
 
@@ -234,7 +241,7 @@ static void close_datagram(struct fr_writer *writer)
 {
     struct fr_datagram *datagram = &writer->datagrams[writer->datagram_count++];
     struct fr_burst *burst = &writer->bursts[writer->burst_count - 1];
-    const struct fr_burst_head *head = &writer->head;
+    const struct fr_burst_head *head = writer->head;
     uint8_t *at = writer->arena + writer->arena_used;
     struct fr_trunk_header header = {
         .kind = head->kind,

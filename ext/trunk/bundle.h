@@ -110,7 +110,7 @@ struct fr_writer {
     uint16_t bytes;       /* bytes of the open datagram */
     uint32_t arena_used;
     uint32_t burst_bytes;  /* bytes of the open burst if every segment had its largest size */
-    struct fr_burst_head head;
+    const struct fr_burst_head *head; /* borrowed until fr_writer_end */
     struct fr_datagram datagrams[FR_BATCH];
     struct fr_burst bursts[FR_BATCH];
     struct iovec iovecs[3 * FR_BATCH];
@@ -125,7 +125,7 @@ struct fr_outgoing {
 };
 
 void fr_writer_reset(struct fr_writer *writer);
-/* Starts a burst to one peer. The head is copied; its pointers must live until fr_writer_end. */
+/* Starts a burst to one peer. The head is borrowed until fr_writer_end. */
 void fr_writer_begin(struct fr_writer *writer, const struct fr_burst_head *head);
 /* Adds one frame, or `count` frames of a batch: `first`, next[first] and so on. At most FR_BATCH frames between two
  * resets. Opens further datagrams and bursts as limits demand. */

@@ -41,7 +41,7 @@ class Flow:
         self.via = via
         self.last_seen_ms = now_ms
         self.packets_up += 1
-        self.bytes_up = min(self.bytes_up + length, BYTES_UP_MAX)
+        self.bytes_up = (self.bytes_up + length) & BYTES_UP_MAX
 
 
 class FlowRecord(NamedTuple):
