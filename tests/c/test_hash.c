@@ -3,7 +3,9 @@
 
 #include "check.h"
 
-static const struct fr_hash_key key = {{0x243f6a8885a308d3u, 0x13198a2e03707344u, 0xa4093822299f31d0u, 0x082efa98ec4e6c89u}};
+static const struct fr_hash_key key = {
+    {0x243f6a8885a308d3u, 0x13198a2e03707344u, 0xa4093822299f31d0u, 0x082efa98ec4e6c89u},
+};
 
 static uint64_t hash_of(const uint8_t *bytes, size_t length)
 {
