@@ -75,6 +75,10 @@ run: setup ## start fastrelay on this machine, with a live view
 test: setup c-test ## every test: C, unit, data plane, pairs, live, rules
 	$(BIN)/python -m pytest -m 'not packaging' $(PYTEST_ARGS)
 
+.PHONY: soak
+soak: setup ## the floods at full length beside live calls, with their figures
+	FASTRELAY_FLOOD_S=20 $(BIN)/python -m pytest -s tests/live/test_flood.py
+
 .PHONY: test-packaging
 test-packaging: setup ## build sdist and wheel, install them in a fresh environment, import
 	$(BIN)/python -m pytest tests/rules/test_packaging.py $(PYTEST_ARGS)
