@@ -31,7 +31,7 @@ static inline struct fr_address v6(unsigned host)
 
 static inline void begin(void)
 {
-    struct fr_burst_head head = {
+    static const struct fr_burst_head head = { /* borrowed until the writer's end */
         .mac_key = &key, .epoch_us = 0x0102030405060708u, .sequence = &sequence, .via = 513, .key_id = 9,
         .kind = FR_BUNDLE_UP,
     };
