@@ -74,7 +74,8 @@ def report(name: str, outcome: Outcome) -> None:
     }
     sys.stdout.write(
         f"\n{name}, {SECONDS:.0f} s: {sum(gain.drops().values()) / SECONDS:,.0f} refused a second ({dropped});"
-        f" kernel dropped {gain.kernel_drops:,} before the relay, {outcome.heard.kernel_drops:,} before the transceiver;"
+        f" kernel dropped {gain.kernel_drops:,} before the relay,"
+        f" {outcome.heard.kernel_drops:,} before the transceiver;"
         f" {gain.event('flows_created'):,} flows made, {gain.event('flows_evicted'):,} evicted;"
         f" of {sum(calls.sent):,} live packets {calls.lost_up()} lost on the way up, {calls.lost_echoes()} there and"
         f" back; memory {outcome.memory_growth / 1024:+,.0f} KiB;"
