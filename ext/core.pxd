@@ -19,9 +19,7 @@ cdef extern from "limits.h" nogil:
         FR_CLIENT_DATAGRAM_MAX
         FR_BATCH
         FR_SEND_BATCH
-        FR_BUNDLE_BYTES
         FR_BUNDLE_FRAMES
-        FR_TRUNK_BUFFER
         FR_TRUNK_BATCH
         FR_LISTENERS
         FR_LOCALS
@@ -48,14 +46,13 @@ cdef extern from "limits.h" nogil:
 
 cdef extern from "verdict.h" nogil:
     enum:  # fr_verdict
-        FR_UP_STUN, FR_UP_DTLS, FR_UP_SRTP, FR_UP_SRTCP, FR_UP_ADMITTED, FR_UP_REPOINTED
+        FR_UP_STUN, FR_UP_SRTCP, FR_UP_ADMITTED, FR_UP_REPOINTED
         FR_EMPTY, FR_OVERSIZE, FR_NOT_WEBRTC, FR_BAD_SOURCE, FR_UNKNOWN_CLIENT
         FR_STUN_BAD_INTEGRITY
         FR_TOKEN_MALFORMED, FR_TOKEN_UNKNOWN_KEY, FR_TOKEN_RETIRED_KEY, FR_TOKEN_FORGED, FR_TOKEN_EXPIRED
         FR_TOKEN_NOT_YET, FR_TOKEN_FOREIGN_CLUSTER, FR_TOKEN_NOT_ALLOWED
         FR_SOURCE_BUDGET, FR_ADMISSION_BUDGET, FR_SESSION_BUDGET, FR_TABLE_FULL, FR_PEERS_FULL
-        FR_TRUNK_BUNDLE, FR_TRUNK_HELLO, FR_TRUNK_SOURCE, FR_TRUNK_UNKNOWN_KEY, FR_TRUNK_DIRECTION
-        FR_TRUNK_REPLAYED, FR_TRUNK_PEERS_FULL
+        FR_TRUNK_BUNDLE
         FR_DOWN_FORWARDED, FR_DOWN_CONFIRMED, FR_DOWN_RECREATED, FR_DOWN_CLOSED, FR_DOWN_CLOSE_UNKNOWN
         FR_DOWN_EMPTY, FR_DOWN_NOT_YOURS, FR_DOWN_AMPLIFIED, FR_DOWN_BAD_ADDRESS, FR_DOWN_RECREATE_BUDGET
         FR_DOWN_TABLE_FULL
@@ -66,8 +63,6 @@ cdef extern from "counters.h" nogil:
     uint64_t FR_COUNTERS_MAGIC
     enum:
         FR_COUNTERS_LAYOUT
-        FR_COUNTER_ROOM
-        FR_HISTOGRAM_BUCKETS
     enum:  # fr_event
         FR_EVENT_flows_created, FR_EVENT_flows_confirmed, FR_EVENT_flows_repointed, FR_EVENT_flows_recreated
         FR_EVENT_flows_closed, FR_EVENT_flows_expired_unconfirmed, FR_EVENT_flows_expired_idle
@@ -84,7 +79,6 @@ cdef extern from "counters.h" nogil:
         uint64_t *events
         uint64_t *hop_up_ns
         uint64_t *hop_down_ns
-    unsigned fr_histogram_bucket(uint64_t value)
     void fr_count_hop(uint64_t *histogram, uint64_t received_ns)
     void fr_count_verdict(fr_counters *counters, int verdict, uint64_t bytes)
 
@@ -104,7 +98,7 @@ cdef extern from "wire/address.h" nogil:
 
 cdef extern from "wire/demux.h" nogil:
     enum fr_packet_class:
-        FR_CLASS_STUN, FR_CLASS_DTLS, FR_CLASS_SRTP, FR_CLASS_SRTCP, FR_CLASS_OTHER
+        FR_CLASS_OTHER
     fr_packet_class fr_classify(const uint8_t *packet, size_t length)
 
 
@@ -235,8 +229,6 @@ cdef extern from "trunk/peer.h" nogil:
     int fr_peer_find(const fr_peer_page *page, const fr_hash_key *key, const fr_address *address)
     int fr_peer_insert(fr_peer_page *page, const fr_hash_key *key, const fr_address *address, uint64_t now_ms,
                        uint32_t forget_ms)
-    bint fr_peer_accept(fr_peer *peer, uint64_t epoch_us, uint64_t sequence, uint64_t now_ms, uint32_t forget_ms)
-    void fr_peer_heard_hello(fr_peer *peer, const fr_hello *hello, uint64_t now_us)
     int fr_peer_hello(fr_peer *peer, const fr_burst_head *head, uint32_t flags, uint64_t now_us, uint32_t every_ms,
                       uint32_t forget_ms, uint8_t *datagram)
 
@@ -396,7 +388,6 @@ cdef extern from "trunk/end.h" nogil:
 cdef extern from "relay.h" nogil:
     enum:
         FR_LENGTH_CUT
-        FR_DOWN_FRAMES
     struct fr_up_batch:
         unsigned count
         const uint8_t **payload
