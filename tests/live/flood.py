@@ -178,8 +178,8 @@ class LiveCalls:
         self._round += total // CALLS
 
     def settle(self) -> None:
-        """Wait for the last echoes, which may never come."""
-        deadline_s = time.monotonic() + 1
+        """Wait for the last echoes, which may never come; a relay that was held up has a full queue to work through."""
+        deadline_s = time.monotonic() + PATIENCE_S / 2
         while self.lost_echoes() and time.monotonic() < deadline_s:
             self._turn(time.monotonic() + STEP_S)
 
