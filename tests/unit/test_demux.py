@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests import golden
 
 from fastrelay._ext import codec
 from fastrelay.wire.demux import PacketClass, classify
+from tests import golden
 
 STUN, DTLS, SRTP, SRTCP, OTHER = PacketClass
 

@@ -7,13 +7,13 @@ import pytest
 from aioice import stun as aioice_stun
 from hypothesis import given
 from hypothesis import strategies as st
-from tests import golden
 
 from fastrelay._ext import codec
 from fastrelay.errors import WireError
 from fastrelay.relay.dataplane.verdict import Verdict
 from fastrelay.wire import stun
 from fastrelay.wire.stun import Check, CheckRefusal, integrity_matches, parse_check
+from tests import golden
 
 MALFORMED, NOT_A_CHECK, NO_USERNAME, NO_INTEGRITY = CheckRefusal
 
