@@ -112,7 +112,8 @@ cdef int judge_rarer_frame(fr_relay *relay, unsigned i) noexcept nogil:
         return recreate_flow(relay, i)
     if flow.peer != batch.peer[i]:
         return FR_DOWN_NOT_YOURS
-    if flow.state == FR_FLOW_CONFIRMED:
+    # made again from the trunk: its transceiver vouches for it until its client brings a token
+    if flow.state == FR_FLOW_CONFIRMED or flow.token_tag == 0:
         return FR_DOWN_FORWARDED
     # the answer to a forged source may not be larger than the forgery
     if frame.length > flow.bytes_up:
@@ -131,7 +132,11 @@ cdef int close_flow(fr_relay *relay, fr_flow *flow, uint16_t peer) noexcept nogi
 
 
 cdef int recreate_flow(fr_relay *relay, unsigned i) noexcept nogil:
-    """The transceiver vouches for an address it has authenticated: a lost flow comes back before the client speaks."""
+    """The transceiver vouches for an address it has authenticated: a lost flow comes back before the client speaks.
+
+    It stays unconfirmed, and gives way to others, until the client's next check has been authenticated here: a late
+    answer to a forged source that has lost its flow already must not take up room for good.
+    """
     cdef fr_down_batch *batch = &relay.down
     cdef const fr_frame *frame = &batch.frames[i]
     cdef bint is_v4 = fr_address_is_v4(&frame.client)
@@ -150,7 +155,7 @@ cdef int recreate_flow(fr_relay *relay, unsigned i) noexcept nogil:
     seed.now_ms = <uint32_t>relay.now.ms
     seed.peer = batch.peer[i]
     seed.via = <uint8_t>via
-    seed.state = FR_FLOW_CONFIRMED
+    seed.state = FR_FLOW_UNCONFIRMED
     batch.flow[i] = fr_table_insert(&relay.table, batch.hash[i], &seed,
                                     &relay.counters.events[FR_EVENT_flows_evicted])
     if batch.flow[i] == NULL:

@@ -216,7 +216,7 @@ RECREATION = [
             ),
             Up([From(ALICE, SRTP, 2)], ["UP_SRTP"], [bundle(T1, Frame(ALICE, SRTP), via=2)]),
         ],
-        [Left(ALICE, T1, True, 1, 2, 2)],
+        [Left(ALICE, T1, False, 1, 2, 2)],
         {"flows_recreated": 1},
     ),
     Case(
@@ -225,9 +225,22 @@ RECREATION = [
             answered(ALICE, 1, "DOWN_RECREATED"),
             Up([From(ALICE, HELLO_ALICE)], ["UP_REPOINTED"], [bundle(T1, Frame(ALICE, HELLO_ALICE))]),
             Up([From(ALICE, HELLO_ALICE)], ["UP_STUN"], [bundle(T1, Frame(ALICE, HELLO_ALICE))]),
+            answered(ALICE, 2, "DOWN_CONFIRMED"),
         ],
-        [Left(ALICE, T1, True, 2, 1)],
-        {"flows_recreated": 1, "flows_repointed": 1},
+        [Left(ALICE, T1, True, 2, 2)],
+        {"flows_recreated": 1, "flows_repointed": 1, "flows_confirmed": 1},
+    ),
+    Case(
+        "until then it gives way, and comes back: an answer to a forged source takes up no room for good",
+        [
+            answered(ALICE, 1, "DOWN_RECREATED"),
+            answered(BOB, 2, "DOWN_RECREATED"),
+            answered(ALICE, 3, "DOWN_RECREATED"),
+            answered(ALICE, 4, "DOWN_FORWARDED"),
+        ],
+        [Left(ALICE, T1, False, 0, 2)],
+        {"flows_recreated": 3, "flows_evicted": 2},
+        replace(LIMITS, flows=1),
     ),
     Case(
         "a via of the wrong family or unknown becomes the family's first",
@@ -242,7 +255,7 @@ RECREATION = [
                 [Sent(ALICE, 2, SRTP), Sent(CAROL, 1, SRTP), Sent(BOB, 0, SRTP)],
             )
         ],
-        [Left(ALICE, T1, True, 0, 1, 2), Left(BOB, T1, True, 0, 1), Left(CAROL, T1, True, 0, 1, 1)],
+        [Left(ALICE, T1, False, 0, 1, 2), Left(BOB, T1, False, 0, 1), Left(CAROL, T1, False, 0, 1, 1)],
         {"flows_recreated": 3},
     ),
     Case(
@@ -252,7 +265,7 @@ RECREATION = [
             dropped(Frame(BOB, SRTP), "DOWN_RECREATE_BUDGET", 2, at_ms=99),
             answered(BOB, 3, "DOWN_RECREATED", at_ms=100),
         ],
-        [Left(ALICE, T1, True, 0, 1), Left(BOB, T1, True, 0, 1)],
+        [Left(ALICE, T1, False, 0, 1), Left(BOB, T1, False, 0, 1)],
         {"flows_recreated": 2},
         replace(LIMITS, recreations_per_s=10, recreations_burst=1),
     ),

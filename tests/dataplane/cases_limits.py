@@ -94,7 +94,7 @@ LIMITED = [
     Case(
         "a frame from the trunk also evicts an unconfirmed flow",
         [admitted(ALICE, HELLO_ALICE, T1), answered(BOB, 1, "DOWN_RECREATED")],
-        [Left(BOB, T1, True, 0, 1)],
+        [Left(BOB, T1, False, 0, 1)],
         {**CREATED, "flows_evicted": 1, "flows_recreated": 1},
         replace(LIMITS, flows=1),
     ),

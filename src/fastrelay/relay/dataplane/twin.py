@@ -239,7 +239,7 @@ class RelayTwin:
             flow, verdict = made, Verdict.DOWN_RECREATED
         elif flow.peer is not peer:
             return Verdict.DOWN_NOT_YOURS
-        elif flow.is_confirmed:
+        elif flow.is_confirmed or flow.token is None:
             verdict = Verdict.DOWN_FORWARDED
         elif len(frame.payload) > flow.bytes_up:
             return Verdict.DOWN_AMPLIFIED  # the answer to a forged source may not be larger than the forgery
@@ -259,7 +259,11 @@ class RelayTwin:
         return Verdict.DOWN_CLOSED
 
     def _recreate(self, client: Client, peer: Peer, via: int, now_ms: int) -> Flow | Verdict:
-        """The transceiver vouches for an address it has authenticated, so the flow is confirmed at once."""
+        """The transceiver vouches for an address it has authenticated.
+
+        The flow stays unconfirmed, and gives way to others, until its client's next check has been authenticated here: a
+        late answer to a forged source that has lost its flow already must not take up room for good.
+        """
         usable_via = self._usable_via(via, client)
         if usable_via is None or not is_sendable((client.ip, client.port)):
             return Verdict.DOWN_BAD_ADDRESS
@@ -267,7 +271,7 @@ class RelayTwin:
             return Verdict.DOWN_RECREATE_BUDGET
         if not self._make_room():
             return Verdict.DOWN_TABLE_FULL
-        flow = Flow(client, usable_via, peer, NO_SESSION, None, is_confirmed=True, last_seen_ms=now_ms)
+        flow = Flow(client, usable_via, peer, NO_SESSION, None, is_confirmed=False, last_seen_ms=now_ms)
         self._table.insert(flow)
         self._events["flows_recreated"] += 1
         return flow
