@@ -220,12 +220,12 @@ cdef extern from "flow/budget.h" nogil:
 cdef extern from "trunk/peer.h" nogil:
     struct fr_peer:
         fr_address address
-        uint64_t epoch_us, highest, received, lost, sequence_sent, heard_ms, used_ms
+        uint64_t epoch_us, highest, received, sequence_sent, heard_ms, used_ms, is_used
         uint32_t rtt_us, hello_flags, flows, unreachable
-        uint64_t is_used
     struct fr_peer_page:
         uint32_t capacity, used
         fr_peer *peers
+    uint64_t fr_peer_lost(const fr_peer *peer)
     int fr_peer_find(const fr_peer_page *page, const fr_hash_key *key, const fr_address *address)
     int fr_peer_insert(fr_peer_page *page, const fr_hash_key *key, const fr_address *address, uint64_t now_ms,
                        uint32_t forget_ms)

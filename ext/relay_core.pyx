@@ -10,7 +10,7 @@ import os
 import time
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset, strerror
 
@@ -155,12 +155,12 @@ cdef class RelayCore:
         fill_allowed(&self.relay.allowed, networks)
 
     def set_limits(self, limits):
-        """Replaces the limits; the capacity of the tables stays what it was."""
+        """Replaces the limits; the capacity of the tables stays what it was. Limits says which values can work."""
         cdef uint32_t *fields = <uint32_t *>&self.relay.limits
         assert sizeof(fr_limits) == 4 * len(LIMIT_NAMES)
         for at, name in enumerate(LIMIT_NAMES):
             value = getattr(limits, name)
-            if not 0 < value < 2**32:
+            if not 0 < value < 2**32:  # what the field holds
                 raise ValueError(f"limit {name} is {value}, must be 1 to 4294967295")
             fields[at] = value
         self.relay.trunk.hello_every_ms = self.relay.limits.hello_every_ms
@@ -316,8 +316,8 @@ cdef class RelayCore:
         for slot in range(self.relay.table.peers.used):
             peer = &self.relay.table.peers.peers[slot]
             if peer.is_used:
-                records.append((show_address(&peer.address)[:2], peer.flows, peer.received, peer.lost, peer.rtt_us,
-                                peer.heard_ms, peer.unreachable))
+                records.append((show_address(&peer.address)[:2], peer.flows, peer.received, fr_peer_lost(peer),
+                                peer.rtt_us, peer.heard_ms, peer.unreachable))
         return sorted(records)
 
     def counters(self):

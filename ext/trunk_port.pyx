@@ -241,7 +241,8 @@ cdef class TrunkPort:
         for slot in range(self.port.peers.used):
             peer = &self.port.peers.peers[slot]
             if peer.is_used:
-                records.append((show_address(&peer.address)[:2], peer.received, peer.lost, peer.rtt_us, peer.heard_ms))
+                records.append((show_address(&peer.address)[:2], peer.received, fr_peer_lost(peer), peer.rtt_us,
+                                peer.heard_ms))
         return sorted(records)
 
     def counters(self):

@@ -23,7 +23,7 @@
 #include "wire/address.h"
 
 #define FR_PAGE_MAGIC 0x66726c6179666c77u /* "frlayflw" */
-#define FR_PAGE_LAYOUT 2
+#define FR_PAGE_LAYOUT 3
 #define FR_FLOWS_MIN 1u
 #define FR_FLOWS_MAX ((1u << 24) - 2) /* 24 bits of an index word, 0 being empty */
 

@@ -89,29 +89,32 @@ static bool test_and_set(struct fr_peer *peer, uint64_t sequence)
     return was_set;
 }
 
-/* Every number that leaves the window on the way to `sequence` and was never seen is lost. */
+/* The places of the numbers above the highest and below `sequence` were those of numbers 1,024 before them. */
+static void clear_skipped(struct fr_peer *peer, uint64_t sequence)
+{
+    uint64_t first = peer->highest + 1, last = sequence - 1;
+
+    if (sequence - peer->highest >= FR_REPLAY_WINDOW) {
+        memset(peer->window, 0, sizeof peer->window);
+        return;
+    }
+    for (uint64_t at = first / 64; at <= last / 64; at++) {
+        uint64_t places = UINT64_MAX;
+        if (at == first / 64)
+            places &= UINT64_MAX << first % 64;
+        if (at == last / 64)
+            places &= UINT64_MAX >> (63 - last % 64);
+        peer->window[at % (FR_REPLAY_WINDOW / 64)] &= ~places;
+    }
+}
+
 static void advance(struct fr_peer *peer, uint64_t sequence)
 {
-    uint64_t steps = sequence - peer->highest;
-
-    if (steps > FR_REPLAY_WINDOW) {
-        uint64_t leaving = peer->highest < FR_REPLAY_WINDOW ? peer->highest : FR_REPLAY_WINDOW;
-        for (unsigned i = 0; i < FR_REPLAY_WINDOW / 64; i++)
-            leaving -= (uint64_t)__builtin_popcountll(peer->window[i]);
-        /* numbers from highest + 1 to sequence - window are skipped over entirely */
-        peer->lost += leaving + (steps - FR_REPLAY_WINDOW);
-        memset(peer->window, 0, sizeof peer->window);
-    } else {
-        /* counts steps, since no number is above the greatest sequence */
-        for (; steps; steps--) {
-            uint64_t next = sequence - steps + 1;
-            uint64_t *word = &peer->window[next / 64 % (FR_REPLAY_WINDOW / 64)];
-            uint64_t bit = 1ULL << next % 64;
-            if (next > FR_REPLAY_WINDOW && !(*word & bit))
-                peer->lost++;
-            *word &= ~bit;
-        }
-    }
+    if (!peer->highest)
+        peer->first = sequence;
+    if (sequence - peer->highest > 1)
+        clear_skipped(peer, sequence);
+    (void)test_and_set(peer, sequence); /* what its place says is of a number 1,024 below */
     peer->highest = sequence;
 }
 
@@ -120,7 +123,6 @@ static void start_epoch(struct fr_peer *peer, uint64_t epoch_us)
     peer->epoch_us = epoch_us;
     peer->highest = 0;
     peer->received = 0;
-    peer->lost = 0;
     memset(peer->window, 0, sizeof peer->window);
 }
 
@@ -136,9 +138,7 @@ bool fr_peer_accept(struct fr_peer *peer, uint64_t epoch_us, uint64_t sequence, 
     }
     if (sequence > peer->highest)
         advance(peer, sequence);
-    else if (peer->highest - sequence >= FR_REPLAY_WINDOW)
-        return false;
-    if (test_and_set(peer, sequence))
+    else if (peer->highest - sequence >= FR_REPLAY_WINDOW || test_and_set(peer, sequence))
         return false;
     peer->received++;
     peer->heard_ms = now_ms;
@@ -174,7 +174,7 @@ int fr_peer_hello(struct fr_peer *peer, const struct fr_burst_head *head, uint32
         .echo_delay_us = delay_us < UINT32_MAX ? (uint32_t)delay_us : UINT32_MAX,
         .flags = flags,
         .received = peer->received,
-        .lost = peer->lost,
+        .lost = fr_peer_lost(peer),
     };
     struct fr_trunk_header header = {
         .kind = head->kind,

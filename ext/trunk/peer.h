@@ -22,7 +22,7 @@ struct fr_peer {
     uint64_t epoch_us;      /* of the peer's sending; 0 before its first datagram */
     uint64_t highest;       /* sequence number */
     uint64_t received;      /* datagrams accepted in this epoch */
-    uint64_t lost;          /* sequence numbers of this epoch that left the window unseen */
+    uint64_t first;         /* sequence number accepted first in this epoch: what came before was not ours to hear */
     uint64_t sequence_sent; /* our own last number towards it */
     uint64_t heard_ms;      /* last accepted datagram; 0 = never */
     uint64_t used_ms;       /* last time it was heard or a flow was pointed at it */
@@ -38,6 +38,15 @@ struct fr_peer {
 };
 
 _Static_assert(sizeof(struct fr_peer) == 256, "part of the page's layout");
+
+/* As RFC 3550 appendix A.3 counts: what should have come since the first, less what came. Late numbers from below the
+ * first are accepted too, so there may be more of the latter. */
+static inline uint64_t fr_peer_lost(const struct fr_peer *peer)
+{
+    uint64_t expected = peer->highest ? peer->highest - peer->first + 1 : 0;
+
+    return expected > peer->received ? expected - peer->received : 0;
+}
 
 /* In the page. All zero is empty. */
 struct fr_peer_page {

@@ -20,11 +20,20 @@ class ReplayWindow:
     highest: int = 0
     received: int = 0
     """Datagrams accepted in this epoch."""
-    lost: int = 0
-    """Sequences of this epoch that left the window unseen."""
+    first: int = 0
+    """The sequence accepted first in this epoch: what came before was not ours to hear."""
     _seen: int = 0
     """Bit n stands for sequence highest - n."""
     _accepted_at_ms: int | None = None
+
+    @property
+    def lost(self) -> int:
+        """What should have come since the first, less what came (RFC 3550 appendix A.3).
+
+        Late numbers from below the first are accepted too, so there may be more of the latter.
+        """
+        expected = self.highest - self.first + 1 if self.highest else 0
+        return max(0, expected - self.received)
 
     def accept(self, epoch_us: int, sequence: int, now_ms: int, forget_ms: int = EPOCH_FORGOTTEN_AFTER_MS) -> bool:
         """Whether this datagram is new; if it is, the window moves to hold it. A refused one changes nothing."""
@@ -45,26 +54,17 @@ class ReplayWindow:
 
     def _start(self, epoch_us: int) -> None:
         self.epoch_us = epoch_us
-        self.highest = self.received = self.lost = 0
-        self._seen = 1  # sequence 0 is never sent: it counts as seen, so it is neither taken nor lost
+        self.highest = self.received = self.first = self._seen = 0
 
     def _take(self, sequence: int) -> bool:
         if sequence > self.highest:
-            self._slide(sequence - self.highest)
+            by = min(sequence - self.highest, WINDOW)
+            self._seen = (self._seen << by | 1) & ((1 << WINDOW) - 1)
+            self.first = self.first or sequence
             self.highest = sequence
-            self._seen |= 1
             return True
         bit = self.highest - sequence
         if bit >= WINDOW or self._seen >> bit & 1:
             return False
         self._seen |= 1 << bit
         return True
-
-    def _slide(self, by: int) -> None:
-        """Everything that leaves unseen is lost: what falls off the old window, and what a jump skips whole."""
-        held = min(self.highest + 1, WINDOW)
-        stays = max(held - max(held + by - WINDOW, 0), 0)
-        leaving = held - stays
-        self.lost += leaving - (self._seen >> stays).bit_count()
-        self.lost += max(by - WINDOW, 0)
-        self._seen = (self._seen << by) & ((1 << WINDOW) - 1) if by < WINDOW else 0
