@@ -35,7 +35,7 @@
 #define FR_LOCALS 64
 /* transceivers one worker speaks to */
 #define FR_PEERS 1024
-/* networks in the allow-list; scanned once per admission and per new peer */
+/* networks in the allow-list; scanned once per admission and per trunk datagram */
 #define FR_ALLOWED 64
 /* characters of a server ufrag (RFC 8839 allows 256) that a token may take */
 #define FR_TOKEN_TEXT_MAX 72

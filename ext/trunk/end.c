@@ -30,8 +30,8 @@ int fr_trunk_end_judge(struct fr_trunk_end *end, const struct fr_address *source
     int refusal = fr_trunk_read_header(datagram, length, header);
     if (refusal)
         return refusal;
-    *slot = known_sender(end, source);
-    if (*slot < 0 && !fr_allowed_hold(end->allowed, source))
+    /* known senders too: the list may have become narrower since they were let in */
+    if (!fr_allowed_hold(end->allowed, source))
         return FR_TRUNK_SOURCE;
     refusal = authenticate(end, datagram, length, header);
     if (refusal)
@@ -39,6 +39,7 @@ int fr_trunk_end_judge(struct fr_trunk_end *end, const struct fr_address *source
     bool is_up = header->kind == FR_BUNDLE_UP || header->kind == FR_HELLO_UP;
     if (is_up == end->is_relay)
         return FR_TRUNK_DIRECTION;
+    *slot = known_sender(end, source);
     /* only now may a sender take a slot: it has shown that it holds the key */
     if (*slot < 0)
         *slot = fr_peer_insert(end->peers, &end->hash_key, source, end->now->ms, end->peer_forget_ms);

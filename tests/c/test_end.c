@@ -96,6 +96,28 @@ static void the_first_check_that_fails_speaks(void)
     free(bytes);
 }
 
+/* The list may be made narrower while peers are known, and the page outlives a restart with another list. */
+static void a_known_sender_outside_the_allowed_networks_is_refused(void)
+{
+    struct fr_address source = inside(2);
+    struct fr_allowed before = allowed;
+    size_t length;
+    open_both();
+    uint8_t *bytes = sent_down(&length);
+    CHECK(judged(&source, bytes, length) == FR_TRUNK_BUNDLE && relay.last_peer == 0);
+    free(bytes);
+    bytes = sent_down(&length);
+    struct fr_peer known = relay_peers.peers[0];
+    allowed.networks[0].low = fr_address_v4_low(htonl(0x0b000000u));
+    CHECK(judged(&source, bytes, length) == FR_TRUNK_SOURCE);
+    allowed.count = 0;
+    CHECK(judged(&source, bytes, length) == FR_TRUNK_SOURCE);
+    CHECK(memcmp(&known, &relay_peers.peers[0], sizeof known) == 0);
+    allowed = before;
+    CHECK(judged(&source, bytes, length) == FR_TRUNK_BUNDLE);
+    free(bytes);
+}
+
 static void only_who_holds_the_key_takes_a_slot(void)
 {
     size_t length;
@@ -168,6 +190,7 @@ int main(void)
         .low_mask = fr_address_v4_low(htonl(0xff000000u)),
     };
     the_first_check_that_fails_speaks();
+    a_known_sender_outside_the_allowed_networks_is_refused();
     only_who_holds_the_key_takes_a_slot();
     without_a_minting_key_nothing_is_sent();
     frames_are_grouped_by_peer_and_via();

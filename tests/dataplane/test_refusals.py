@@ -1,10 +1,14 @@
 """Everything forged, edited, cut, replayed or foreign: each a counted drop with its own reason, no output, no flow."""
 
+import mmap
 from base64 import b64encode
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
+from fastrelay._ext.relay_core import RelayCore, flow_page_bytes
 from fastrelay.relay.dataplane.verdict import Verdict
 from fastrelay.routing.keys import Key
 from fastrelay.routing.token import ice_password, parse_text
@@ -12,16 +16,20 @@ from fastrelay.wire.trunk import Client, Frame, Kind
 from tests.dataplane.cores import Core
 from tests.dataplane.packets import (
     ALICE,
+    ALLOWED,
     BOB,
     CLUSTER,
     COMING,
     CURRENT,
+    EPOCH_US,
     LIMITS,
+    LOCALS,
     NOW_MS,
     OUTSIDE,
     PEER_EPOCH_US,
     RESPONSE,
     RETIRED,
+    RING,
     SRTP,
     STRANGE,
     T1,
@@ -40,6 +48,7 @@ from tests.dataplane.packets import (
 )
 
 GOOD = ticket()
+ELSEWHERE = [ip_network("172.16.0.0/12")]
 LIFETIME_S, SKEW_S = LIMITS.token_lifetime_s, LIMITS.clock_skew_s
 
 
@@ -225,6 +234,22 @@ def test_refused_trunk_datagram_does_nothing(
     assert core.flows() == flows
     assert core.counters().events == events
     assert core.counters().packets == {"UP_ADMITTED": 1, verdict: 1}
+
+
+def test_known_transceiver_outside_a_narrower_list_is_refused() -> None:
+    """The list may change while a relay runs, and the page that knows the transceiver outlives a restart."""
+    page = mmap.mmap(-1, flow_page_bytes(LIMITS.flows))
+
+    def start(allowed: Sequence[IPv4Network | IPv6Network]) -> RelayCore:
+        return RelayCore(RING.entries(), allowed, CLUSTER, LOCALS, LIMITS, EPOCH_US, flow_page=page)
+
+    relay = start(ALLOWED)
+    assert Core(relay).down([(T1, down(FRAME, sequence=1))]).verdicts == ["TRUNK_BUNDLE"]
+    relay.set_allowed(ELSEWHERE)
+    assert Core(relay).down([(T1, down(FRAME, sequence=2))]).verdicts == ["TRUNK_SOURCE"]
+    assert Core(start(ELSEWHERE)).down([(T1, down(FRAME, sequence=2))]).verdicts == ["TRUNK_SOURCE"]
+    relay.set_allowed(ALLOWED)
+    assert Core(relay).down([(T1, down(FRAME, sequence=2))]).verdicts == ["TRUNK_BUNDLE"]
 
 
 def test_replayed_bundle_is_refused(core: Core) -> None:
