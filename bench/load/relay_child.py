@@ -13,7 +13,7 @@ from types import FrameType
 
 from fastrelay._ext.relay_loop import RelayLoop
 from fastrelay.io.sockets import open_listener, open_trunk
-from fastrelay.relay.dataplane.limits import Limits
+from fastrelay.relay.dataplane.limits import BURST_MAX, SESSION_FLOWS_MAX, Limits
 
 ADDRESS = "127.0.0.1"
 HOUR_MS = 3_600_000
@@ -60,13 +60,13 @@ def lifted_limits(flows: int) -> Limits:
         flows=flows,
         unconfirmed_after_ms=HOUR_MS,
         idle_after_ms=HOUR_MS,
-        session_flows=PLENTY,
+        session_flows=SESSION_FLOWS_MAX,
         source_admissions_per_s=PLENTY,
-        source_admissions_burst=PLENTY,
+        source_admissions_burst=BURST_MAX,
         admissions_per_s=PLENTY,
-        admissions_burst=PLENTY,
+        admissions_burst=BURST_MAX,
         recreations_per_s=PLENTY,
-        recreations_burst=PLENTY,
+        recreations_burst=BURST_MAX,
     )
 
 
