@@ -10,8 +10,6 @@ import pytest
 from fastrelay.routing import KeyRing
 from fastrelay.wire.trunk import Frame
 from tests import golden
-from tests.dataplane.packets import Ticket
-from tests.dataplane.test_golden import is_check, with_ticket
 from tests.live.ends import CallingClient, Transceiver, speech
 from tests.live.process import RelayProcess, options
 
@@ -122,11 +120,15 @@ def test_captured_call_passes_byte_for_byte(name: str, client_ip: str, ring_file
             transceiver.frames(1)
             transceiver.answer(client.as_client, RESPONSE)
             client.receive()
-            ticket = Ticket(minted.ufrag, minted.password)
             for direction, run in itertools.groupby(golden.load(name), key=lambda packet: packet.direction):
                 payloads = [packet.payload for packet in run]
                 if direction == "client":
-                    payloads = [with_ticket(payload, ticket) if is_check(payload) else payload for payload in payloads]
+                    payloads = [
+                        golden.with_ticket(payload, minted.ufrag, minted.password)
+                        if golden.is_check(payload)
+                        else payload
+                        for payload in payloads
+                    ]
                     for payload in payloads:
                         client.send(payload)
                     frames = transceiver.frames(len(payloads))
