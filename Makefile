@@ -85,7 +85,7 @@ test-packaging: setup ## build sdist and wheel, install them in a fresh environm
 
 .PHONY: lint
 lint: setup c-lint ## style, types, stubs, C warnings
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@modules=$$($(BIN)/python -c 'import pkgutil, fastrelay._ext as e; print(*("fastrelay._ext." + m.name for m in pkgutil.iter_modules(e.__path__)))'); \

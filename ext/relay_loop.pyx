@@ -9,7 +9,7 @@ Python gets the thread back once per slice, for signals and control words.
 """
 
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport strerror
 from posix.unistd cimport close
 
@@ -180,7 +180,7 @@ cdef bint is_sweep_due(const fr_relay *relay) noexcept nogil:
 
 
 cdef void sweep(fr_relay *relay) noexcept nogil:
-    """One step, if time has made one due. The debt is at most one round: a worker that slept does not make up for it."""
+    """One step, if time has made one due. The debt is one round at most: a worker that slept does not make it up."""
     cdef uint64_t used = relay.table.page.used
     cdef uint64_t period_ms = relay.limits.sweep_period_ms
     cdef uint64_t slots

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What leaves a relay worker: groups of client datagrams as bundles, frames as datagrams to clients.
 
-Lives here: handing a batch's groups to the trunk, and sending to clients until each datagram has gone or been counted as refused.
-Must not live here: what is sent and why (relay_up, relay_down), sending on the trunk (trunk_end).
+Lives here: handing a batch's groups to the trunk, and sending to clients until each datagram has gone or been counted
+as refused. Must not live here: what is sent and why (relay_up, relay_down), sending on the trunk (trunk_end).
 """
 
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno

@@ -5,12 +5,13 @@ Lives here: recvmmsg with UDP_GRO, sendmmsg with UDP_SEGMENT, and what to do whe
 given. Must not live here: the checks (trunk/end.c), and what becomes of frames (relay_down, trunk_port).
 
 A short sendmmsg is resumed where it stopped. A message the kernel refuses is counted and left behind: for live
-audio, late is lost. UDP_SEGMENT is switched off for good at its first error, and that burst goes again in single datagrams.
+audio, late is lost. UDP_SEGMENT is switched off for good at its first error, and that burst goes again in single
+datagrams.
 """
 
 from libc.errno cimport (EAGAIN, ECONNREFUSED, EHOSTUNREACH, EINTR, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENOBUFS,
                          EOPNOTSUPP, errno)
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from core cimport *
 from system cimport *
@@ -109,8 +110,8 @@ cdef void end_send(fr_trunk_end *end) noexcept nogil:
 
 
 cdef inline void address_message(fr_trunk_end *end, unsigned at, unsigned peer) noexcept nogil:
-    end.queue.messages[at].msg_hdr.msg_namelen = fr_address_to_sockaddr(&end.peers.peers[peer].address, end.family,
-                                                                       &end.queue.names[at])
+    cdef const fr_address *to = &end.peers.peers[peer].address
+    end.queue.messages[at].msg_hdr.msg_namelen = fr_address_to_sockaddr(to, end.family, &end.queue.names[at])
 
 
 cdef void queue_bursts(fr_trunk_end *end) noexcept nogil:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastrelay._ext.relay_core import RelayCore
-
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.dataplane.twin import EVENTS, Counters, RelayTwin
 from fastrelay.relay.dataplane.twin_addresses import Endpoint, Network, canonical_ip

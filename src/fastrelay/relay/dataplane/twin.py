@@ -261,8 +261,8 @@ class RelayTwin:
     def _recreate(self, client: Client, peer: Peer, via: int, now_ms: int) -> Flow | Verdict:
         """The transceiver vouches for an address it has authenticated.
 
-        The flow stays unconfirmed, and gives way to others, until its client's next check has been authenticated here: a
-        late answer to a forged source that has lost its flow already must not take up room for good.
+        The flow stays unconfirmed, and gives way to others, until its client's next check has been authenticated here:
+        a late answer to a forged source that has lost its flow already must not take up room for good.
         """
         usable_via = self._usable_via(via, client)
         if usable_via is None or not is_sendable((client.ip, client.port)):
