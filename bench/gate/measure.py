@@ -125,7 +125,7 @@ def open_generator(phase: Phase) -> Generator:
     if phase.way is Way.DOWN:
         return DownGenerator(phase.traffic, Relay.trunk_key_file(), Relay.KEY_ID)
     if phase.way is Way.ADMISSION:
-        return CheckGenerator(phase.traffic, write_checks(phase.traffic.transceivers))
+        return CheckGenerator(phase.traffic, write_checks(phase.traffic))
     return UpGenerator(phase.traffic)
 
 

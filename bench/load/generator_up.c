@@ -2,7 +2,7 @@
  *
  * generator_up --clients N --first-client ADDR:PORT [--size-from N --size-to N --seed N --train N --checks FILE]
  * A train of packets leaves in one UDP_SEGMENT send: one processor then offers what a relay on another can just carry.
- * FILE holds STUN checks, one per transceiver: length u16 big-endian + bytes, repeated. Client i sends i mod their count.
+ * FILE holds STUN checks, one per session: length u16 big-endian + bytes, repeated. Client i sends i mod their count.
  * Commands: generator.h.
  */
 #include "generator.h"
@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 
 /* STUN checks a file may hold */
-#define CHECKS_MAX 64
+#define CHECKS_MAX 1024
 
 static struct fr_traffic traffic;
 /* source address, and the segment size of a train */
@@ -102,7 +102,9 @@ static void load_checks(const char *path)
     uint8_t head[2];
     if (!file)
         fr_fail(path);
-    while (check_count < CHECKS_MAX && fread(head, 1, 2, file) == 2) {
+    while (fread(head, 1, 2, file) == 2) {
+        if (check_count == CHECKS_MAX)
+            fr_fail("more checks than there is room for");
         size_t length = (size_t)head[0] << 8 | head[1];
         uint8_t *bytes = malloc(length);
         if (!bytes || fread(bytes, 1, length, file) != length)

@@ -173,7 +173,7 @@ class Admissions:
             sink = Sink(TRANSCEIVER_PORT)
             stack.callback(sink.stop)
             sink.drop()
-            generator = CheckGenerator(traffic, write_checks(traffic.transceivers))
+            generator = CheckGenerator(traffic, write_checks(traffic))
             stack.callback(generator.stop)
             relay = Relay("relay", traffic, generator, is_up=True, is_populated=False, capacity=capacity)
             with running([relay]):
