@@ -132,7 +132,6 @@ cdef extern from "route/keyring.h" nogil:
         fr_key *keys
     int fr_keyring_add(fr_keyring *ring, unsigned id, const uint8_t *secret, uint64_t mint_from_s,
                        uint64_t open_until_s)
-    int fr_keyring_minting_id(const fr_keyring *ring, uint64_t now_s)
     const fr_key *fr_keyring_find(const fr_keyring *ring, unsigned id)
     void fr_keyring_wipe(fr_keyring *ring)
 

@@ -62,6 +62,20 @@ int fr_keyring_minting_id(const struct fr_keyring *ring, uint64_t now_s)
     return minting;
 }
 
+int fr_keyring_trunk_id(const struct fr_keyring *ring, uint64_t now_s)
+{
+    int next = fr_keyring_minting_id(ring, now_s);
+
+    if (next >= 0)
+        return next;
+    for (int id = 0; id < FR_KEYS; id++) {
+        const struct fr_key *key = &ring->keys[id];
+        if (key->present && now_s < key->open_until_s && (next < 0 || key->mint_from_s <= ring->keys[next].mint_from_s))
+            next = id;
+    }
+    return next;
+}
+
 void fr_keyring_wipe(struct fr_keyring *ring)
 {
     OPENSSL_cleanse(ring, sizeof *ring);

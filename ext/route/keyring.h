@@ -44,6 +44,10 @@ int fr_keyring_add(struct fr_keyring *ring, unsigned id, const uint8_t secret[FR
  * of equals the highest id. -ENOENT when none mints. */
 int fr_keyring_minting_id(const struct fr_keyring *ring, uint64_t now_s);
 
+/* The key for what is sent on the trunk: the one that mints, else the next that will. A peer accepts every key that
+ * opens, and a clock a little behind the one that made the ring must not silence this end. -ENOENT when none opens. */
+int fr_keyring_trunk_id(const struct fr_keyring *ring, uint64_t now_s);
+
 /* NULL when the id is not in the ring. Retirement is the caller's question. */
 static inline const struct fr_key *fr_keyring_find(const struct fr_keyring *ring, unsigned id)
 {

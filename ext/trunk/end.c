@@ -62,7 +62,7 @@ int fr_trunk_end_judge(struct fr_trunk_end *end, const struct fr_address *source
 bool fr_trunk_end_head(struct fr_trunk_end *end, unsigned slot, enum fr_trunk_kind kind, uint16_t via,
                        struct fr_burst_head *head)
 {
-    int key_id = fr_keyring_minting_id(end->keyring, end->now->unix_s);
+    int key_id = fr_keyring_trunk_id(end->keyring, end->now->unix_s);
 
     if (key_id < 0)
         return false;

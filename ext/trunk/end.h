@@ -74,11 +74,11 @@ int fr_trunk_end_judge(struct fr_trunk_end *end, const struct fr_address *source
                        uint32_t length, struct fr_trunk_header *header, int *slot);
 
 /* Packs groups of frames into the writer, which is reset first. Returns how many frames were left out because no key of
- * the ring may mint. Payloads are borrowed until the writer's next reset. */
+ * the ring opens. Payloads are borrowed until the writer's next reset. */
 unsigned fr_trunk_end_pack(struct fr_trunk_end *end, const struct fr_grouping *grouping,
                            const struct fr_outgoing *outgoing);
 
-/* The head of what is sent to this peer; false when no key of the ring may mint, and then nothing may be sent. */
+/* The head of what is sent to this peer; false when no key of the ring opens, and then nothing may be sent. */
 bool fr_trunk_end_head(struct fr_trunk_end *end, unsigned slot, enum fr_trunk_kind kind, uint16_t via,
                        struct fr_burst_head *head);
 

@@ -75,6 +75,23 @@ static void the_last_to_begin_mints_and_of_equals_the_highest_id(void)
     CHECK(fr_keyring_minting_id(&ring, UINT64_MAX - 1) == 9);
 }
 
+static void a_clock_behind_the_ring_sends_with_the_next_key_to_mint(void)
+{
+    struct fr_keyring ring = {0};
+    CHECK(fr_keyring_trunk_id(&ring, NOW) == -ENOENT);
+    add(&ring, 9, NOW + 5, UINT64_MAX);
+    CHECK(fr_keyring_trunk_id(&ring, NOW) == 9);
+    add(&ring, 3, NOW + 2, NOW + 4);
+    CHECK(fr_keyring_trunk_id(&ring, NOW + 1) == 3);
+    CHECK(fr_keyring_trunk_id(&ring, NOW + 3) == 3);
+    CHECK(fr_keyring_trunk_id(&ring, NOW + 4) == 9);
+    add(&ring, 4, NOW + 2, UINT64_MAX);
+    CHECK(fr_keyring_trunk_id(&ring, NOW + 1) == 4);
+    add(&ring, 0, NOW - 9, NOW);
+    CHECK(fr_keyring_trunk_id(&ring, NOW - 1) == 0);
+    CHECK(fr_keyring_trunk_id(&ring, NOW) == 4);
+}
+
 static void nothing_is_left_after_a_wipe(void)
 {
     struct fr_keyring ring = {0}, empty = {0};
@@ -89,6 +106,7 @@ int main(void)
     only_what_was_added_is_found();
     an_id_is_taken_once_and_inside_the_ring();
     the_last_to_begin_mints_and_of_equals_the_highest_id();
+    a_clock_behind_the_ring_sends_with_the_next_key_to_mint();
     nothing_is_left_after_a_wipe();
     return check_result();
 }

@@ -5,11 +5,10 @@ from collections import Counter
 from hypothesis import given, settings
 
 from fastrelay.relay.dataplane.twin_flows import NO_SESSION
-from fastrelay.routing.keys import KeyRing
 from fastrelay.wire.trunk import Client
 from tests.dataplane.conftest import MakeCore
 from tests.dataplane.cores import Core, Setup
-from tests.dataplane.packets import ALICE, COMING, NOW_MS, UNIX_S, check, ticket
+from tests.dataplane.packets import NOW_MS, UNIX_S
 from tests.dataplane.traffic import LIMITS, Down, Greet, Step, Sweep, Up, calls
 
 FORWARDING = {"UP_STUN", "UP_DTLS", "UP_SRTP", "UP_SRTCP", "UP_ADMITTED", "UP_REPOINTED"}
@@ -76,10 +75,3 @@ def test_invariants_hold_under_generated_traffic(make_core: MakeCore) -> None:
             watched.take(step)
 
     hold()
-
-
-def test_nothing_is_sent_while_no_key_mints(make_core: MakeCore) -> None:
-    core = make_core(Setup(ring=KeyRing((COMING,))))
-    upward = core.up([(check(ticket(key=COMING)), ALICE, 0)])
-    assert upward == (["UP_ADMITTED"], [])
-    assert core.hello(NOW_MS) == []

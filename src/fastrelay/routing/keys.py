@@ -153,6 +153,18 @@ class KeyRing:
             raise ConfigError("key ring", "holds no key that mints now; rotate it")
         return max(candidates, key=_precedence)
 
+    def trunk_key(self, now_s: float) -> Key | None:
+        """Return the key for what is sent on the trunk: the one that mints, else the next that will. None: none opens.
+
+        A peer accepts every key that opens, and a clock a little behind the one that made the ring must not silence
+        this end.
+        """
+        opening = [key for key in self.keys if key.is_open(now_s)]
+        minting = [key for key in opening if key.is_minting(now_s)]
+        if minting:
+            return max(minting, key=_precedence)
+        return min(opening, key=lambda key: (key.mint_from_s, -key.id), default=None)
+
     def rotate(
         self, *, now_s: int, delay_s: int = ROTATION_DELAY_S, token_lifetime_s: int = TOKEN_LIFETIME_S
     ) -> KeyRing:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastrelay.errors import ConfigError
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.dataplane.twin_addresses import Endpoint, Network, canonical_endpoint, is_allowed
 from fastrelay.relay.dataplane.twin_peers import Peer, PeerTable
@@ -97,10 +96,9 @@ class TrunkEnd:
         ]
 
     def _sender(self, unix_s: int) -> Sender | None:
-        """None when no key of the ring may mint: nothing can be authenticated, so nothing is sent."""
-        try:
-            key = self._ring.minting_key(unix_s)
-        except ConfigError:
+        """None when no key of the ring opens: nothing can be authenticated, so nothing is sent."""
+        key = self._ring.trunk_key(unix_s)
+        if key is None:
             return None
         return Sender(key.id, key.trunk_key, self._epoch_us)
 
