@@ -27,6 +27,7 @@ cdef extern from "limits.h" nogil:
         FR_ALLOWED
         FR_KEYS
         FR_SWEEP_STEP
+        FR_SEND_PATIENCE
     struct fr_limits:
         uint32_t unconfirmed_after_ms
         uint32_t idle_after_ms
@@ -263,6 +264,7 @@ cdef extern from "flow/table.h" nogil:
     int fr_table_attach(fr_table *table, void *memory, size_t bytes, uint32_t capacity, const fr_hash_key *hash_key,
                         uint64_t epoch_us)
     void fr_table_prefetch(const fr_table *table, uint64_t hash)
+    void fr_flow_prefetch(const fr_flow *flow)
     fr_flow *fr_table_guess(const fr_table *table, uint64_t hash)
     fr_flow *fr_table_find(const fr_table *table, uint64_t hash, const fr_address *client)
     uint32_t fr_table_session_flows(const fr_table *table, uint64_t session_id)

@@ -45,6 +45,8 @@
 #define FR_REPLAY_WINDOW 1024
 /* slots examined before a table or peer look-up gives up: an attacker who forces longer runs is refused instead */
 #define FR_PROBES 128
+/* times a turn waits a millisecond for room in a send buffer: any longer and the next packets are late as well */
+#define FR_SEND_PATIENCE 2
 /* entries one sweep step looks at: about 10 us, so the loop never stalls */
 #define FR_SWEEP_STEP 256
 
@@ -75,8 +77,7 @@
 #define FR_CLOCK_SKEW_S 60
 /* milliseconds between HELLOs */
 #define FR_HELLO_EVERY_MS 1000
-/* milliseconds of silence after which a peer counts as unheard, and after which its slot and replay window may be given up */
-#define FR_PEER_SILENT_MS 3500
+/* milliseconds of silence after which a peer's slot and replay window may be given up */
 #define FR_PEER_FORGET_MS 60000
 
 /* What an operator may change, as the loop gets it. */

@@ -15,10 +15,6 @@ from fastrelay._ext.relay_send cimport send_clients
 from fastrelay._ext.trunk_end cimport end_datagram, end_receive
 
 
-cdef extern from *:
-    void prefetch_for_write "__builtin_prefetch"(const void *address, int for_write) nogil
-
-
 # --- the datagrams -----------------------------------------------------------------
 
 cdef int down_receive(fr_relay *relay) noexcept nogil:
@@ -72,7 +68,7 @@ cdef void down_flush(fr_relay *relay) noexcept nogil:
     cdef int verdict
     for i in range(batch.count):
         flow = fr_table_guess(&table, batch.hash[i])
-        prefetch_for_write(flow, 1)
+        fr_flow_prefetch(flow)
         batch.flow[i] = flow
     for i in range(batch.count):
         frame = &batch.frames[i]

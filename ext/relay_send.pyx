@@ -12,10 +12,6 @@ from core cimport *
 from system cimport *
 from fastrelay._ext.trunk_end cimport end_send, wait_for_room
 
-# how often a turn may wait a millisecond for room in a send buffer: any longer and the next packets are late as well
-cdef enum:
-    SEND_PATIENCE = 2
-
 
 # --- up --------------------------------------------------------------------------
 
@@ -39,7 +35,7 @@ cdef void send_clients(fr_relay *relay, unsigned listener) noexcept nogil:
     cdef uint64_t *events = relay.counters.events
     cdef int fd = relay.listeners[listener].fd
     cdef unsigned at = 0
-    cdef int sent, patience = SEND_PATIENCE
+    cdef int sent, patience = FR_SEND_PATIENCE
     if relay.client_sink != NULL:
         relay.client_sink(relay.trunk.sink_state, relay, listener)
         queue.count = 0

@@ -17,10 +17,6 @@ from system cimport *
 from fastrelay._ext.relay_send cimport send_groups
 
 
-cdef extern from *:
-    void prefetch_for_write "__builtin_prefetch"(const void *address, int for_write) nogil
-
-
 # --- receive -------------------------------------------------------------------
 
 cdef unsigned up_receive(fr_relay *relay, unsigned at) noexcept nogil:
@@ -123,7 +119,7 @@ cdef void guess_flows(fr_relay *relay) noexcept nogil:
     cdef unsigned i
     for i in range(batch.count):
         flow = fr_table_guess(&table, batch.hash[i])
-        prefetch_for_write(flow, 1)
+        fr_flow_prefetch(flow)
         batch.flow[i] = flow
 
 

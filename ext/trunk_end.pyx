@@ -16,10 +16,6 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from core cimport *
 from system cimport *
 
-# how often a turn may wait a millisecond for room in a send buffer: any longer and the next packets are late as well
-cdef enum:
-    SEND_PATIENCE = 2
-
 
 # --- receiving -------------------------------------------------------------------
 
@@ -154,7 +150,7 @@ cdef unsigned send_queue(fr_trunk_end *end) noexcept nogil:
     cdef fr_trunk_queue *queue = &end.queue
     cdef uint64_t *events = end.counters.events
     cdef unsigned at = 0
-    cdef int sent, patience = SEND_PATIENCE
+    cdef int sent, patience = FR_SEND_PATIENCE
     cdef bint is_second_try = False
     if end.sink != NULL:
         end.sink(end.sink_state, end)

@@ -94,6 +94,12 @@ static inline void fr_table_prefetch(const struct fr_table *table, uint64_t hash
     __builtin_prefetch(&table->index[hash & table->index_mask]);
 }
 
+/* Asks for a flow that is about to be written to. */
+static inline void fr_flow_prefetch(const struct fr_flow *flow)
+{
+    __builtin_prefetch(flow, 1);
+}
+
 /* Where the look-up of this hash will most likely end: a flow to prefetch, to be compared and, where it is not the one,
  * left to fr_table_find. Never NULL: an empty index word leads to `nobody`, which equals no client. */
 static inline struct fr_flow *fr_table_guess(const struct fr_table *table, uint64_t hash)
