@@ -13,6 +13,13 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static void nap(uint32_t us)
+{
+    struct timespec wait = {.tv_nsec = (long)us * 1000};
+    if (us)
+        nanosleep(&wait, NULL);
+}
+
 static void fill(struct fr_generator *generator, uint64_t count, bool with_checks)
 {
     uint64_t sent = 0;
@@ -27,7 +34,8 @@ static void fill(struct fr_generator *generator, uint64_t count, bool with_check
     printf("{\"sent\": %" PRIu64 "}\n", sent);
 }
 
-/* Packet k is due at k / rate. Between due times the loop spins: a sleep would be late by its own wake-up.
+/* Packet k is due at k / rate. Between due times the loop spins, because a sleep would be late by its own wake-up; or
+ * it sleeps, where a steady load for minutes counts and not its microseconds.
  * A packet's stamp is when it was due, not when it left: a generator held up must not hide the wait it caused. */
 static void pace(struct fr_generator *generator, uint64_t rate, uint64_t count)
 {
@@ -36,8 +44,10 @@ static void pace(struct fr_generator *generator, uint64_t rate, uint64_t count)
         uint64_t passed = now_ns() - started;
         uint64_t due = (uint64_t)((double)passed * (double)rate / 1e9);
         uint64_t ready = (due < count ? due : count) - sent;
-        if (ready == 0)
+        if (ready == 0) {
+            nap(generator->nap_us);
             continue;
+        }
         int batch = ready < GENERATOR_BATCH ? (int)ready : GENERATOR_BATCH;
         uint64_t was_due = (uint64_t)((double)sent * 1e9 / (double)rate);
         if (passed - was_due > latest_ns)

@@ -1,7 +1,7 @@
 /* A transceiver that talks to all its clients: trunk bundles to the relay, one UDP_SEGMENT send a step.
  *
  * generator_down --listen ADDR:PORT --clients N --first-client ADDR:PORT --key FILE --key-id N [--via N]
- *                [--size-from N --size-to N --seed N]
+ *                [--size-from N --size-to N --seed N --nap-us N]
  * FILE holds the 16 bytes of the trunk MAC key. --listen is the transceiver's address, as the relay knows it.
  * Commands: generator.h.
  */
@@ -97,7 +97,8 @@ int main(int argc, char **argv)
                                   .key_id = (uint8_t)fr_option_number(argc, argv, "--key-id", 0),
                                   .kind = FR_BUNDLE_DOWN};
     struct sockaddr_in local = fr_parse_endpoint(fr_option_text(argc, argv, "--listen", NULL));
-    struct fr_generator generator = {.send_media = send_media};
+    struct fr_generator generator = {.send_media = send_media,
+                                     .nap_us = (uint32_t)fr_option_number(argc, argv, "--nap-us", 0)};
     generator.fd = fr_open_udp(&local);
     drop_everything(generator.fd);
     fr_stop_on_signals();

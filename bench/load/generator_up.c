@@ -1,6 +1,7 @@
 /* Thousands of clients from one socket: each packet leaves from its own 127.x.y.z by IP_PKTINFO.
  *
- * generator_up --clients N --first-client ADDR:PORT [--size-from N --size-to N --seed N --train N --checks FILE]
+ * generator_up --clients N --first-client ADDR:PORT
+ *              [--size-from N --size-to N --seed N --train N --checks FILE --nap-us N]
  * A train of packets leaves in one UDP_SEGMENT send: one processor then offers what a relay on another can just carry.
  * FILE holds STUN checks, one per session: length u16 big-endian + bytes, repeated. Client i sends i mod their count.
  * Commands: generator.h.
@@ -122,7 +123,8 @@ int main(int argc, char **argv)
         load_checks(check_file);
     /* bound to the wildcard: the source of each packet comes from its control message */
     struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = traffic.client_port_be};
-    struct fr_generator generator = {.send_media = send_media};
+    struct fr_generator generator = {.send_media = send_media,
+                                     .nap_us = (uint32_t)fr_option_number(argc, argv, "--nap-us", 0)};
     if (check_count)
         generator.send_checks = send_checks;
     generator.fd = fr_open_udp(&local);

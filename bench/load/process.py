@@ -30,6 +30,10 @@ class Program:
     def ask(self, line: str) -> dict[str, object]:
         """Sends one command and waits for its answer."""
         self.send(line.encode() + b"\n")
+        return self.answer(line)
+
+    def answer(self, line: str) -> dict[str, object]:
+        """Waits for the answer to a command that was sent."""
         answer = self._answer()
         if "error" in answer:
             raise BenchFailure(f"{self.name}: {line}: {answer['error']}")
@@ -38,6 +42,10 @@ class Program:
     def send(self, data: bytes) -> None:
         """Writes to the child's standard input without waiting."""
         pipe(self._process.stdin).write(data)
+
+    def interrupt(self) -> None:
+        """Tells the child to end what it does; it answers the command it was at."""
+        self._process.terminate()
 
     def is_alive(self) -> bool:
         """Whether the child still runs (or is paused)."""

@@ -3,6 +3,8 @@
  * sink --listen ADDR:PORT --tally FILE [--numbers N]
  * What arrives are plain packets, or trunk bundles (docs/trunk.md) whose frames are counted: the first byte tells.
  * Stamps 0 … N−1 are expected once each: the page says how many came first and how many again.
+ * A bundle whose number is not above the one before it is refused, as a transceiver's replay window would: on one
+ * machine nothing overtakes, so a worker that follows another has to count on from there, or start a later epoch.
  *
  * Commands on standard input, each answered by one line of JSON:
  *   drop     a classic BPF filter returns 0: the kernel drops each packet at next to no cost
@@ -13,6 +15,7 @@
 #include "traffic.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/udp.h>
@@ -26,8 +29,12 @@
 /* receive slots: UDP_GRO may fill 64 KiB each */
 #define SINK_BATCH 16
 #define SINK_SLOT 65536
+/* relay workers that send here; beyond them nothing is judged */
+#define SINK_SENDERS 256
 #define TRUNK_HEADER 32
 #define TRUNK_KIND_UP 0x11
+#define TRUNK_EPOCH 8
+#define TRUNK_SEQUENCE 16
 #define RTP_FIRST_BYTE 0x80
 /* latency buckets, one a microsecond; the last holds everything above */
 #define LATENCY_BUCKETS 100000
@@ -36,6 +43,8 @@ struct sink_page {
     struct fr_tally tally;
     uint64_t unique;        /* stamps seen for the first time */
     uint64_t duplicates;
+    uint64_t latest_ns;     /* the longest any stamped packet took from when it was due */
+    uint64_t pause_ns;      /* the longest time between two receive calls that brought packets */
     uint64_t latency_us[LATENCY_BUCKETS];
 };
 
@@ -46,6 +55,16 @@ static struct mmsghdr messages[SINK_BATCH];
 static struct sink_page *page;
 static uint8_t *seen;
 static uint64_t numbers;
+static uint64_t last_receive_ns;
+static struct sockaddr_in sources[SINK_BATCH];
+
+/* one sender of bundles, in the order of arrival */
+struct sink_sender {
+    uint64_t address;
+    uint64_t epoch, sequence;
+};
+static struct sink_sender senders[SINK_SENDERS];
+static uint32_t sender_count;
 
 static uint64_t now_ns(void)
 {
@@ -74,17 +93,55 @@ static void take_packet(const uint8_t *packet, size_t length, uint64_t now)
     }
     if (stamp.sent_ns) {
         uint64_t us = (now - stamp.sent_ns) / 1000;
+        if (now - stamp.sent_ns > page->latest_ns)
+            page->latest_ns = now - stamp.sent_ns;
         page->latency_us[us < LATENCY_BUCKETS ? us : LATENCY_BUCKETS - 1]++;
     }
 }
 
+static struct sink_sender *find_sender(const struct sockaddr_in *source)
+{
+    uint64_t address = (uint64_t)source->sin_addr.s_addr << 16 | source->sin_port;
+    for (uint32_t i = 0; i < sender_count; i++)
+        if (senders[i].address == address)
+            return &senders[i];
+    if (sender_count == SINK_SENDERS)
+        return NULL;
+    senders[sender_count] = (struct sink_sender){.address = address};
+    return &senders[sender_count++];
+}
+
+static uint64_t read_u64(const uint8_t *from)
+{
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    return be64toh(value);
+}
+
+static bool is_replayed(const uint8_t *datagram, const struct sockaddr_in *source)
+{
+    struct sink_sender *sender = find_sender(source);
+    uint64_t epoch = read_u64(datagram + TRUNK_EPOCH), sequence = read_u64(datagram + TRUNK_SEQUENCE);
+    if (!sender)
+        return false;
+    if (epoch < sender->epoch || (epoch == sender->epoch && sequence <= sender->sequence))
+        return true;
+    sender->epoch = epoch;
+    sender->sequence = sequence;
+    return false;
+}
+
 /* Counts nothing behind the place where a bundle's lengths stop adding up; a HELLO is not a bundle and passes silently. */
-static void take_datagram(const uint8_t *datagram, size_t length, uint64_t now)
+static void take_datagram(const uint8_t *datagram, size_t length, const struct sockaddr_in *source, uint64_t now)
 {
     if (length && datagram[0] == RTP_FIRST_BYTE)
         take_packet(datagram, length, now);
     if (length < TRUNK_HEADER || datagram[0] != TRUNK_KIND_UP)
         return;
+    if (is_replayed(datagram, source)) {
+        page->tally.refused++;
+        return;
+    }
     size_t count = (size_t)datagram[2] << 8 | datagram[3];
     size_t header = TRUNK_HEADER, payload = TRUNK_HEADER + ((size_t)datagram[6] << 8 | datagram[7]);
     for (size_t i = 0; i < count; i++) {
@@ -112,24 +169,34 @@ static size_t segment_size(struct msghdr *message, size_t length)
     return length ? length : 1;
 }
 
+static void note_arrival(uint64_t now)
+{
+    if (last_receive_ns && now - last_receive_ns > page->pause_ns)
+        page->pause_ns = now - last_receive_ns;
+    last_receive_ns = now;
+}
+
 static void receive(int fd)
 {
     for (int i = 0; i < SINK_BATCH; i++) {
         vectors[i] = (struct iovec){slots[i], SINK_SLOT};
-        messages[i].msg_hdr = (struct msghdr){.msg_iov = &vectors[i], .msg_iovlen = 1};
+        messages[i].msg_hdr = (struct msghdr){.msg_name = &sources[i], .msg_namelen = sizeof sources[i],
+                                               .msg_iov = &vectors[i], .msg_iovlen = 1};
         messages[i].msg_hdr.msg_control = controls[i];
         messages[i].msg_hdr.msg_controllen = sizeof controls[i];
     }
     int count = recvmmsg(fd, messages, SINK_BATCH, MSG_DONTWAIT, NULL);
     if (count < 0 && errno != EINTR && errno != EAGAIN)
         fr_fail("recvmmsg");
-    uint64_t now = now_ns();
+    uint64_t now = now_ns(), packets = page->tally.packets;
     for (int i = 0; i < count; i++) {
         size_t length = messages[i].msg_len, segment = segment_size(&messages[i].msg_hdr, length);
         for (size_t at = 0; at < length; at += segment)
-            take_datagram(slots[i] + at, length - at < segment ? length - at : segment, now);
+            take_datagram(slots[i] + at, length - at < segment ? length - at : segment, &sources[i], now);
     }
     fr_tally_add(&page->tally.calls, count > 0);
+    if (page->tally.packets != packets)
+        note_arrival(now);
 }
 
 static void set_dropping(int fd, bool dropping)
@@ -154,7 +221,7 @@ static bool obey(int fd)
     if (strcmp(line, "drop\n") == 0 || strcmp(line, "count\n") == 0) {
         set_dropping(fd, line[0] == 'd');
     } else if (strcmp(line, "forget\n") == 0) {
-        page->unique = page->duplicates = 0;
+        page->unique = page->duplicates = page->latest_ns = page->pause_ns = last_receive_ns = 0;
         memset(page->latency_us, 0, sizeof page->latency_us);
         memset(seen, 0, numbers / 8 + 1);
     }

@@ -17,8 +17,9 @@ TRANSCEIVER_PORT = 21500
 FIRST_CLIENT = "127.16.0.0"
 FIRST_TRANSCEIVER = "127.2.0.1"
 CANDIDATE = "127.0.0.1"
-# words of sink.c's page behind the tally: unique, duplicates, one latency bucket a microsecond
-SINK_WORDS = 2 + 100_000
+# words of sink.c's page behind the tally: unique, duplicates, latest, pause, then one latency bucket a microsecond
+SINK_HEAD = 4
+SINK_WORDS = SINK_HEAD + 100_000
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,10 @@ class Sink:
         """Packets received so far while counting."""
         return self._tally.read()[0]
 
+    def refused(self) -> int:
+        """Bundles that a transceiver would not have taken."""
+        return self._tally.read()[4]
+
     def lost(self) -> int:
         """Packets dropped for want of buffer, and, while dropping, all of them."""
         return socket_state(self.port()).drops
@@ -140,7 +145,8 @@ class Sink:
     def seen(self) -> "Seen":
         """What the stamps of the packets said."""
         words = struct.unpack_from(f"={SINK_WORDS}Q", self._tally.memory, TALLY.size)
-        return Seen(words[0], words[1], words[2:])
+        unique, duplicates, latest_ns, pause_ns = words[:SINK_HEAD]
+        return Seen(unique, duplicates, latest_ns, pause_ns, words[SINK_HEAD:])
 
     def stop(self) -> None:
         """Ends the sink."""
@@ -162,6 +168,8 @@ class Seen:
 
     unique: int
     duplicates: int
+    latest_ns: int
+    pause_ns: int
     latency_us: Sequence[int]
 
     def percentile_us(self, share: float) -> int:

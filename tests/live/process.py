@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -74,15 +74,17 @@ class Lines:
 class RelayProcess:
     """Enter it: it serves when the block begins, and is stopped cleanly when the block ends."""
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        self._arguments = arguments
+    def __init__(
+        self, *arguments: str, environment: dict[str, str] | None = None, command: Sequence[str] = tuple(COMMAND)
+    ) -> None:
+        self._command = [*command, "relay", *arguments]
         self._environment = environment
         self.clients: list[Address] = []
         self.trunks: list[Address] = []
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
-            [*COMMAND, "relay", *self._arguments],
+            self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -106,7 +108,7 @@ class RelayProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         ended_before = self.process.poll() is not None
-        code = self._end(signal.SIGTERM)
+        code = self._end(signal.SIGINT)  # TERM would wait for calls to end
         if kind is None and not ended_before:
             assert code == 0, f"exit code {code}: {self.log.seen}"
 
@@ -133,14 +135,19 @@ class RelayProcess:
 
     @property
     def workers(self) -> list[int]:
-        return children(self.process.pid)
+        return [pid for pid in children(self.process.pid) if not is_observer(pid)]
+
+    @property
+    def observer(self) -> int:
+        """The process that serves health and metrics."""
+        (pid,) = [pid for pid in children(self.process.pid) if is_observer(pid)]
+        return pid
 
     @contextmanager
     def counters(self, worker: int = 0) -> Iterator[CounterPage]:
         """A worker's counter page, live, by the descriptor the supervisor holds."""
-        wanted = f"/memfd:fastrelay-counters-{worker}"
-        folder = Path("/proc") / str(self.process.pid) / "fd"
-        (entry,) = [entry for entry in folder.iterdir() if str(entry.readlink()).startswith(wanted)]
+        # a page may be open twice: Python's own map of it keeps a descriptor, too
+        entry = next(open_as(self.process.pid, f"/memfd:fastrelay-counters-{worker} "))
         with entry.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory, closing(CounterPage(memory)) as page:
             yield page
 
@@ -157,6 +164,24 @@ class RelayProcess:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def open_as(pid: int, name: str) -> Iterator[Path]:
+    """The descriptors of a process whose target begins with this name."""
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            is_wanted = str(entry.readlink()).startswith(name)
+        except FileNotFoundError:
+            continue  # closed since it was listed
+        if is_wanted:
+            yield entry
+
+
+def is_observer(pid: int) -> bool:
+    try:
+        return b"fastrelay.observe.admin" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def is_running(pid: int) -> bool:
