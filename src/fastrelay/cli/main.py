@@ -10,6 +10,8 @@ import sys
 
 import click
 
+from fastrelay.cli.check import check
+from fastrelay.cli.config import config
 from fastrelay.cli.keys import keys
 from fastrelay.cli.relay import relay
 from fastrelay.cli.token import token
@@ -27,6 +29,8 @@ def fastrelay() -> None:
     """Route WebRTC clients to the transceivers of voice agents, and forward at the speed of the kernel."""
 
 
+fastrelay.add_command(check)
+fastrelay.add_command(config)
 fastrelay.add_command(keys)
 fastrelay.add_command(relay)
 fastrelay.add_command(token)

@@ -10,14 +10,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from fastrelay.errors import ConfigError
 
 T = TypeVar("T")
-S = TypeVar("S", bound=StrEnum)
+S = TypeVar("S", bound=str)
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 TEXT_SHOWN_MAX = 60
@@ -126,24 +125,24 @@ class Switch(Kind[bool]):
 class Choice(Kind[S]):
     """One of a few words."""
 
-    words: type[S]
+    words: tuple[S, ...]
 
     @property
     def allowed(self) -> str:
-        *first, last = (word.value for word in self.words)
+        *first, last = map(str, self.words)
         return f"{', '.join(first)} or {last}"
 
     def parse(self, value: object) -> S:
         for word in self.words:
-            if word.value == value:
+            if word == value:
                 return word
         raise self._unfit(value)
 
     def build(self, value: S) -> object:
-        return value.value
+        return str(value)
 
     def json_schema(self) -> dict[str, Any]:
-        return {"type": "string", "enum": [word.value for word in self.words]}
+        return {"type": "string", "enum": [*map(str, self.words)]}
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ class Text(Kind[T]):
 
     @property
     def allowed(self) -> str:
-        return f"a text: {self.what}"
+        return self.what
 
     def parse(self, value: object) -> T:
         if not isinstance(value, str):
@@ -196,7 +195,7 @@ class Listing(Kind[tuple[T, ...]]):
 
     @property
     def allowed(self) -> str:
-        return f"a list of {self.least} to {self.most} {self.what}"
+        return f"a list of {self.least} to {self.most} {self.what}, each {self.item.allowed}"
 
     def parse(self, value: object) -> tuple[T, ...]:
         if not isinstance(value, (list, tuple)):

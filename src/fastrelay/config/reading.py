@@ -146,8 +146,8 @@ class _Reader:
         belongs = self._schema.sections_with(section)
         if belongs and not isinstance(content, dict):
             return f"{name} stands outside any section, must be in [{belongs[0]}]"
-        known = self._schema.sections
-        return f"{name} is unknown" + (hint(section, known) or f"; the sections are {', '.join(known)}")
+        known = [f"[{each}]" for each in self._schema.sections]
+        return f"{name} is unknown" + (hint(f"[{section}]", known) or f"; the sections are {', '.join(known)}")
 
     def _read_key(self, section: str, key: str, value: object) -> None:
         setting = self._schema.by_name.get(f"{section}.{key}")

@@ -13,7 +13,6 @@ from typing import Any
 
 from fastrelay.config.kinds import Choice, Fault, FilePath, Kind, Listing, OrNone, Switch, Text, Unfit, Whole, shown
 from fastrelay.config.schema import Schema, Setting
-from fastrelay.errors import ConfigError
 from fastrelay.observe.logs import FORMS
 from fastrelay.relay.dataplane.limits import BURST_MAX, MILLISECONDS_MAX, NUMBER_MAX, SESSION_FLOWS_MAX, Limits
 from fastrelay.relay.settings import (
@@ -99,12 +98,6 @@ def _endpoint_text(endpoint: Endpoint) -> str:
     return format_endpoint(*endpoint)
 
 
-def _log_form(text: str) -> str:
-    if text not in FORMS:
-        raise ConfigError("log form", f"{text!r} is not one of {', '.join(FORMS)}")
-    return text
-
-
 ADDRESS: Text[Endpoint] = Text(parse_endpoint, "an address with a port, as 192.0.2.1:3478", _endpoint_text)
 TRUNK_ADDRESS: Text[Endpoint] = Text(_trunk_endpoint, "an address, as 10.0.0.5 or 10.0.0.5:4000", _endpoint_text)
 NETWORK: Text[Network] = Text(parse_network, "a network, as 10.0.0.0/8", str)
@@ -138,7 +131,7 @@ CLUSTER: Setting[int] = Setting(
 )
 KEYS: Setting[str] = Setting(
     "relay.keys",
-    NAME,
+    Text(str, "the content of a key ring file", str),
     "The key ring itself, from the environment alone.",
     other_variables=(ENVIRONMENT,),
     is_secret=True,
@@ -168,7 +161,7 @@ COUNT: Setting[Workers] = Setting(
 )
 STEERING: Setting[Steering] = Setting(
     "workers.steering",
-    Choice(Steering),
+    Choice(tuple(Steering)),
     "Who chooses a client's worker: the CPU its packet arrived on, a hash of its address, or the kernel's own hash. "
     "auto takes cpu where every worker has a receive queue, else hash.",
     default=Steering.AUTO,
@@ -219,7 +212,7 @@ DRAIN_TIMEOUT: Setting[int] = Setting(
 )
 LOG_FORM: Setting[str] = Setting(
     "log.form",
-    Text(_log_form, " or ".join(FORMS), str),
+    Choice(FORMS),
     "Form of the log lines on standard error.",
     default="console",
     flag="--log",
