@@ -21,8 +21,8 @@ DIRECTIVES = {"language_level": 3, "binding": True, "auto_pickle": False, "autot
 
 # ext/NAME.pyx each. Every module is linked from all C parts; what it does not call, the linker leaves out.
 MODULES = [
-    "codec", "codec_trunk", "host", "relay_core", "relay_down", "relay_loop", "relay_send", "relay_up", "trunk_end",
-    "trunk_port", "values",
+    "codec", "codec_trunk", "host", "relay_core", "relay_down", "relay_loop", "relay_send", "relay_sibling", "relay_up",
+    "trunk_end", "trunk_port", "values",
 ]  # fmt: skip
 
 flavour = os.environ.get("FASTRELAY_BUILD", "release")
@@ -47,7 +47,7 @@ extensions = [
     for name in MODULES
 ]
 DIRECTIVES["linetrace"] = flavour == "coverage"
-# Modules find each other's .pxd in the package, by the names they have at run time; core.pxd and wire.pxd declare the C in ext/.
+# Modules find each other's .pxd in the package, by the names they have at run time; those that declare the C are in ext/.
 modules = cythonize(
     extensions, build_dir=f"{build}/cython", include_path=["src", "ext"], compiler_directives=DIRECTIVES
 )

@@ -1,6 +1,6 @@
 # cython: language_level=3
-# What the hot loop's modules know of the C parts: extern declarations, nothing else. What reads and writes packets is in
-# wire.pxd, which is handed on from here. The headers hold the meaning; a name missing here is not used from Cython.
+# What the hot loop's modules know of the C parts: extern declarations, nothing else. What reads and writes packets is
+# in wire.pxd, which is handed on from here. The headers hold the meaning; a name missing here is not used from Cython.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -29,6 +29,7 @@ cdef extern from "limits.h" nogil:
         FR_KEYS
         FR_SWEEP_STEP
         FR_SEND_PATIENCE
+        FR_SIBLINGS
     struct fr_limits:
         uint32_t unconfirmed_after_ms
         uint32_t idle_after_ms
@@ -40,6 +41,8 @@ cdef extern from "limits.h" nogil:
         uint32_t admissions_burst
         uint32_t recreations_per_s
         uint32_t recreations_burst
+        uint32_t sibling_lookups_per_s
+        uint32_t sibling_lookups_burst
         uint32_t token_lifetime_s
         uint32_t clock_skew_s
         uint32_t hello_every_ms
@@ -54,6 +57,7 @@ cdef extern from "verdict.h" nogil:
         FR_TOKEN_MALFORMED, FR_TOKEN_UNKNOWN_KEY, FR_TOKEN_RETIRED_KEY, FR_TOKEN_FORGED, FR_TOKEN_EXPIRED
         FR_TOKEN_NOT_YET, FR_TOKEN_FOREIGN_CLUSTER, FR_TOKEN_NOT_ALLOWED
         FR_SOURCE_BUDGET, FR_ADMISSION_BUDGET, FR_SESSION_BUDGET, FR_TABLE_FULL, FR_PEERS_FULL
+        FR_DRAINING
         FR_TRUNK_BUNDLE
         FR_DOWN_FORWARDED, FR_DOWN_CONFIRMED, FR_DOWN_RECREATED, FR_DOWN_CLOSED, FR_DOWN_CLOSE_UNKNOWN
         FR_DOWN_EMPTY, FR_DOWN_NOT_YOURS, FR_DOWN_AMPLIFIED, FR_DOWN_BAD_ADDRESS, FR_DOWN_RECREATE_BUDGET
@@ -67,12 +71,13 @@ cdef extern from "counters.h" nogil:
         FR_COUNTERS_LAYOUT
     enum:  # fr_event
         FR_EVENT_flows_created, FR_EVENT_flows_confirmed, FR_EVENT_flows_repointed, FR_EVENT_flows_recreated
-        FR_EVENT_flows_closed, FR_EVENT_flows_expired_unconfirmed, FR_EVENT_flows_expired_idle
+        FR_EVENT_flows_adopted, FR_EVENT_flows_closed, FR_EVENT_flows_expired_unconfirmed, FR_EVENT_flows_expired_idle
         FR_EVENT_flows_evicted, FR_EVENT_turns, FR_EVENT_receives_up, FR_EVENT_receives_down
         FR_EVENT_bundles_sent, FR_EVENT_sends_up, FR_EVENT_sends_down, FR_EVENT_sends_resumed
         FR_EVENT_refused_up, FR_EVENT_refused_down, FR_EVENT_no_buffer_up, FR_EVENT_no_buffer_down
         FR_EVENT_kernel_drops_up, FR_EVENT_kernel_drops_down, FR_EVENT_trunk_errors, FR_EVENT_receive_errors
         FR_EVENT_trunk_cut, FR_EVENT_hellos_sent, FR_EVENT_offload_failures, FR_EVENT_locals_full
+        FR_EVENT_sibling_lookups_refused
         FR_EVENT_COUNT
     struct fr_counters:
         uint64_t magic, layout, alive_ms, flows, unconfirmed, offload
@@ -129,7 +134,10 @@ cdef extern from "flow/table.h" nogil:
         uint32_t packets_up, packets_down, bytes_up
     struct fr_flow_page:
         uint64_t epoch_us
+        fr_hash_key hash_key
         uint32_t capacity, used, flows, unconfirmed
+    struct fr_table_layout:
+        size_t peers, flows, end
     struct fr_table:
         fr_flow_page *page
         fr_peer_page *peers
@@ -144,6 +152,7 @@ cdef extern from "flow/table.h" nogil:
         uint8_t via, state
     struct fr_swept:
         uint32_t unconfirmed, idle
+    fr_table_layout fr_table_layout_of(uint32_t capacity)
     size_t fr_table_page_bytes(uint32_t capacity)
     int fr_table_attach(fr_table *table, void *memory, size_t bytes, uint32_t capacity, const fr_hash_key *hash_key,
                         uint64_t epoch_us)
@@ -160,6 +169,20 @@ cdef extern from "flow/table.h" nogil:
     void fr_table_remove(fr_table *table, fr_flow *flow)
     void fr_table_sweep(fr_table *table, uint32_t count, uint32_t now_ms, uint32_t unconfirmed_after_ms,
                         uint32_t idle_after_ms, fr_swept *swept)
+
+
+cdef extern from "flow/sibling.h" nogil:
+    struct fr_siblings:
+        unsigned count
+    struct fr_sibling_flow:
+        fr_address peer
+        uint64_t session_id
+        uint32_t token_tag, last_seen_ms
+        uint8_t state
+    int fr_siblings_add(fr_siblings *siblings, const void *memory, size_t bytes)
+    bint fr_siblings_find(const fr_siblings *siblings, const fr_hash_key *own_key, const fr_address *client,
+                          uint32_t now_ms, fr_sibling_flow *found)
+    bint fr_siblings_have_session(const fr_siblings *siblings, uint64_t session_id)
 
 
 cdef extern from "io/batch.h" nogil:
@@ -208,7 +231,7 @@ cdef extern from "io/local.h" nogil:
         uint8_t *control
     struct fr_listener:
         int fd, family
-        bint is_wildcard
+        bint is_wildcard, admits
         uint8_t first_local
         uint32_t kernel_drops
         fr_address bound
@@ -245,7 +268,7 @@ cdef extern from "trunk/end.h" nogil:
     struct fr_trunk_end:
         int fd, family
         bint is_relay, is_offloading
-        uint32_t hello_every_ms, peer_forget_ms, kernel_drops
+        uint32_t hello_every_ms, peer_forget_ms, hello_flags, kernel_drops
         int last_peer
         uint64_t epoch_us
         fr_hash_key hash_key
@@ -297,17 +320,18 @@ cdef extern from "relay.h" nogil:
         fr_keyring keyring
         fr_allowed allowed
         uint16_t cluster
-        bint is_spinning
+        bint is_spinning, is_draining
         fr_listener *listeners
         unsigned listener_count
         fr_table table
         fr_counters *counters
+        fr_siblings siblings
         fr_token_codec codec
         fr_hmac sha1
         fr_now now
         fr_trunk_end trunk
         fr_locals locals
-        fr_bucket admissions, recreations
+        fr_bucket admissions, recreations, sibling_lookups
         uint64_t hello_check_ms, swept_ms, sweep_debt
         fr_up_batch up
         fr_grouping grouping

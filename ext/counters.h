@@ -20,6 +20,7 @@
     E(flows_confirmed, "flows confirmed by a first frame back") \
     E(flows_repointed, "flows moved by a check with another valid token") \
     E(flows_recreated, "lost flows made again from the trunk") \
+    E(flows_adopted, "flows taken over from a sibling's table") \
     E(flows_closed, "flows ended by CLOSE") \
     E(flows_expired_unconfirmed, "flows no transceiver answered in time") \
     E(flows_expired_idle, "flows whose client fell silent") \
@@ -42,7 +43,8 @@
     E(trunk_cut, "trunk receives larger than the buffer, dropped whole") \
     E(hellos_sent, "HELLOs sent") \
     E(offload_failures, "1 once UDP_SEGMENT has failed and was switched off") \
-    E(locals_full, "datagrams that reached a local address there was no room to learn")
+    E(locals_full, "datagrams that reached a local address there was no room to learn") \
+    E(sibling_lookups_refused, "looks into siblings' tables that the budget refused")
 
 enum fr_event {
 #define FR_EVENT_ENUM(name, text) FR_EVENT_##name,

@@ -7,6 +7,7 @@
 #define FR_RELAY_H
 
 #include "counters.h"
+#include "flow/sibling.h"
 #include "flow/table.h"
 #include "io/batch.h"
 #include "io/local.h"
@@ -54,12 +55,14 @@ struct fr_relay {
     struct fr_allowed allowed;
     uint16_t cluster;
     bool is_spinning; /* never sleep between turns */
+    bool is_draining; /* new sessions are refused */
     struct fr_listener listeners[FR_LISTENERS];
     unsigned listener_count;
 
     /* shared memory */
     struct fr_table table;
     struct fr_counters *counters;
+    struct fr_siblings siblings; /* read only */
 
     /* libcrypto's contexts */
     struct fr_token_codec codec;
@@ -71,6 +74,7 @@ struct fr_relay {
     struct fr_locals locals;
     struct fr_bucket admissions;
     struct fr_bucket recreations;
+    struct fr_bucket sibling_lookups;
     uint64_t hello_check_ms;
     uint64_t swept_ms;
     uint64_t sweep_debt; /* slot-milliseconds not yet swept */

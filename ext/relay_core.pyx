@@ -9,7 +9,7 @@ import mmap
 import os
 import time
 
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset, strerror
@@ -46,7 +46,8 @@ VERDICT_NAMES = tuple((<bytes>fr_verdict_names[i]).decode() for i in range(<int>
 
 LIMIT_NAMES = ("unconfirmed_after_ms", "idle_after_ms", "sweep_period_ms", "session_flows", "source_admissions_per_s",
                "source_admissions_burst", "admissions_per_s", "admissions_burst", "recreations_per_s",
-               "recreations_burst", "token_lifetime_s", "clock_skew_s", "hello_every_ms", "peer_forget_ms")
+               "recreations_burst", "sibling_lookups_per_s", "sibling_lookups_burst", "token_lifetime_s",
+               "clock_skew_s", "hello_every_ms", "peer_forget_ms")
 
 
 def flow_page_bytes(capacity: int) -> int:
@@ -55,6 +56,13 @@ def flow_page_bytes(capacity: int) -> int:
     if size == 0:
         raise ValueError(f"flow capacity {capacity} is out of range")
     return size
+
+
+def flow_page_layout(capacity: int) -> dict:
+    """Where readers of a flow page find its parts, in bytes from the start; `end` is the length of the page."""
+    flow_page_bytes(capacity)
+    cdef fr_table_layout layout = fr_table_layout_of(capacity)
+    return {"peers": layout.peers, "flows": layout.flows, "end": layout.end}
 
 
 def counter_page_bytes() -> int:
@@ -110,6 +118,8 @@ cdef class RelayCore:
     `keys` are (id, secret, mint_from_s, open_until_s or None); `allowed` ipaddress networks; `locals_` the (ip, port)
     pairs clients reach, whose index is the trunk's `via`; `limits` a Limits. Pages are writable buffers of
     flow_page_bytes and counter_page_bytes, made here when absent; a page of ours is taken over with its flows.
+    `hash_key` is for a flow page that is made anew; all workers of a relay share one, so that they can take over each
+    other's flows from `siblings` (see set_siblings). `leaving` are indices of locals_ that take no new sessions.
     """
 
     def __cinit__(self, *_, **__):
@@ -123,7 +133,7 @@ cdef class RelayCore:
             raise OSError(-failed, f"libcrypto: {strerror(-failed).decode()}")
 
     def __init__(self, keys, allowed, int cluster, locals_, limits, uint64_t epoch_us, *, flow_page=None,
-                 counter_page=None):
+                 counter_page=None, siblings=(), hash_key=None, leaving=()):
         if not 0 <= cluster <= 0xffff:
             raise ValueError(f"cluster {cluster} is out of range 0-65535")
         self.sent = []
@@ -132,10 +142,13 @@ cdef class RelayCore:
         self.set_keys(keys)
         self.set_allowed(allowed)
         self.set_limits(limits)
-        self.attach(flow_page, counter_page, epoch_us)
+        self.attach(flow_page, counter_page, hash_key, epoch_us)
         fr_up_ring_open(&self.relay.up_ring)
         self.open_trunk()
         self.open_locals(locals_)
+        for listener in range(self.relay.listener_count):
+            self.relay.listeners[listener].admits = listener not in leaving
+        self.set_siblings(siblings)
 
     def __dealloc__(self):
         if self.relay != NULL:
@@ -167,18 +180,41 @@ cdef class RelayCore:
         self.relay.trunk.peer_forget_ms = self.relay.limits.peer_forget_ms
         self.limits = limits
 
-    cdef void attach(self, flow_page, counter_page, uint64_t epoch_us) except *:
-        cdef fr_hash_key hash_key
-        cdef bytes random = os.urandom(sizeof(fr_hash_key))
+    def set_draining(self, bint is_draining):
+        """Draining, sessions without a flow are refused, and the HELLOs say so; the others go on as ever."""
+        self.relay.is_draining = is_draining
+        self.relay.trunk.hello_flags = FR_HELLO_DRAINING if is_draining else 0
+
+    def set_siblings(self, pages):
+        """Replaces the flow pages of the relay's other workers, which are read only, and held until the next call.
+
+        One whose worker has not attached yet may be empty. ValueError: not a flow page, too short or misaligned.
+        """
+        cdef fr_siblings siblings
+        memset(&siblings, 0, sizeof(fr_siblings))
+        if len(pages) > FR_SIBLINGS:
+            raise ValueError(f"{len(pages)} siblings, at most {FR_SIBLINGS}")
+        views = [memoryview(page) for page in pages]
+        for at, view in enumerate(views):
+            if add_sibling(&siblings, view):
+                raise ValueError(f"sibling {at} is not a flow page")
+        self.relay.siblings = siblings
+        self.sibling_views = views
+
+    cdef void attach(self, flow_page, counter_page, hash_key, uint64_t epoch_us) except *:
+        cdef fr_hash_key new_key
+        cdef bytes key_bytes = os.urandom(sizeof(fr_hash_key)) if hash_key is None else hash_key
         cdef size_t flow_bytes = flow_page_bytes(self.limits.flows)
         cdef int attached
+        if len(key_bytes) != sizeof(fr_hash_key):
+            raise ValueError(f"the hash key has {len(key_bytes)} bytes, must be {sizeof(fr_hash_key)}")
         if not 1 <= self.limits.peers <= FR_PEERS:
             raise ValueError(f"limit peers is {self.limits.peers}, must be 1 to {FR_PEERS}")
         self.flow_page = mmap.mmap(-1, flow_bytes) if flow_page is None else flow_page
         self.counter_page = mmap.mmap(-1, sizeof(fr_counters)) if counter_page is None else counter_page
-        memcpy(&hash_key, <const char *>random, sizeof(fr_hash_key))
+        memcpy(&new_key, <const char *>key_bytes, sizeof(fr_hash_key))
         attached = fr_table_attach(&self.relay.table, page_memory(self.flow_page, flow_bytes), flow_bytes,
-                                   self.limits.flows, &hash_key, epoch_us)
+                                   self.limits.flows, &new_key, epoch_us)
         if attached < 0:
             raise OSError(-attached, "the flow page is too small for limit flows, or misaligned")
         if not attached:
@@ -296,6 +332,11 @@ cdef class RelayCore:
 
     # --- what an operator sees
 
+    @property
+    def hash_key(self):
+        """The flow page's: of the page that was taken over, or as it was given for a new one."""
+        return (<const char *>&self.relay.table.page.hash_key)[:sizeof(fr_hash_key)]
+
     def flows(self):
         """Every flow: client, via, transceiver, session id, confirmed, last seen, packets up and down, bytes up."""
         cdef fr_flow *flow
@@ -338,3 +379,12 @@ cdef void *page_memory(page, size_t needed) except NULL:
     if length < needed:
         raise ValueError(f"the page has {length} bytes and needs {needed}")
     return memory
+
+
+cdef int add_sibling(fr_siblings *siblings, page) except? -1:
+    """0, or a negative errno. The caller keeps the buffer alive."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(page, &view, PyBUF_SIMPLE)
+    cdef int failed = fr_siblings_add(siblings, view.buf, view.len)
+    PyBuffer_Release(&view)
+    return failed

@@ -12,6 +12,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from core cimport *
 from fastrelay._ext.relay_send cimport send_clients
+from fastrelay._ext.relay_sibling cimport adopt_flow
 from fastrelay._ext.trunk_end cimport end_datagram, end_receive
 
 
@@ -105,7 +106,7 @@ cdef int judge_rarer_frame(fr_relay *relay, unsigned i) noexcept nogil:
     if frame.length == 0:
         return close_flow(relay, flow, batch.peer[i]) if frame.flags & FR_FRAME_CLOSE else FR_DOWN_EMPTY
     if flow == NULL:
-        return recreate_flow(relay, i)
+        return find_again(relay, i)
     if flow.peer != batch.peer[i]:
         return FR_DOWN_NOT_YOURS
     # made again from the trunk: its transceiver vouches for it until its client brings a token
@@ -127,25 +128,40 @@ cdef int close_flow(fr_relay *relay, fr_flow *flow, uint16_t peer) noexcept nogi
     return FR_DOWN_CLOSED
 
 
-cdef int recreate_flow(fr_relay *relay, unsigned i) noexcept nogil:
+cdef int find_again(fr_relay *relay, unsigned i) noexcept nogil:
+    """A client without a flow here: its flow moves over from another worker if it leads to this very transceiver, token
+    and all; else the transceiver's word makes one."""
+    cdef fr_down_batch *batch = &relay.down
+    cdef const fr_frame *frame = &batch.frames[i]
+    cdef int via = usable_via(relay, i)
+    if via < 0 or not fr_address_is_sendable(&frame.client):
+        return FR_DOWN_BAD_ADDRESS
+    batch.flow[i] = adopt_flow(relay, &frame.client, batch.hash[i], <uint8_t>via,
+                               &relay.table.peers.peers[batch.peer[i]].address)
+    return FR_DOWN_FORWARDED if batch.flow[i] != NULL else recreate_flow(relay, i, via)
+
+
+cdef int usable_via(const fr_relay *relay, unsigned i) noexcept nogil:
+    """The bundle's, if it names a local address of the client's family, else the first that is one; -1: none."""
+    cdef bint is_v4 = fr_address_is_v4(&relay.down.frames[i].client)
+    cdef int via = relay.down.via[i]
+    if via >= <int>relay.locals.count or fr_address_is_v4(&relay.locals.entries[via].address) != is_v4:
+        via = fr_locals_of_family(&relay.locals, is_v4)
+    return via
+
+
+cdef int recreate_flow(fr_relay *relay, unsigned i, int via) noexcept nogil:
     """The transceiver vouches for an address it has authenticated: a lost flow comes back before the client speaks.
 
     It stays unconfirmed, and gives way to others, until the client's next check has been authenticated here: a late
     answer to a forged source that has lost its flow already must not take up room for good.
     """
     cdef fr_down_batch *batch = &relay.down
-    cdef const fr_frame *frame = &batch.frames[i]
-    cdef bint is_v4 = fr_address_is_v4(&frame.client)
-    cdef int via = batch.via[i]
     cdef fr_flow_seed seed
-    if via >= <int>relay.locals.count or fr_address_is_v4(&relay.locals.entries[via].address) != is_v4:
-        via = fr_locals_of_family(&relay.locals, is_v4)
-    if via < 0 or not fr_address_is_sendable(&frame.client):
-        return FR_DOWN_BAD_ADDRESS
     if not fr_bucket_take(&relay.recreations, <uint32_t>relay.now.ms, relay.limits.recreations_per_s,
                           relay.limits.recreations_burst):
         return FR_DOWN_RECREATE_BUDGET
-    seed.client = frame.client
+    seed.client = batch.frames[i].client
     seed.session_id = 0
     seed.token_tag = 0
     seed.now_ms = <uint32_t>relay.now.ms

@@ -43,10 +43,10 @@ cdef enum:
 cdef class RelayLoop(RelayCore):
     """A relay worker with its sockets.
 
-    `listeners` are (fd, family, ip, port, is_wildcard), `trunk` is (fd, family); both stay the caller's. `locals_` are
-    (listener index, ip, port, scope): for a socket bound to one address that address, for a wildcard socket the host's
-    addresses; later ones are learned from what arrives. `is_offloading` lets the trunk use UDP_SEGMENT;
-    `is_spinning` never sleeps between turns.
+    `listeners` are (fd, family, ip, port, is_wildcard, admits), `trunk` is (fd, family); both stay the caller's; one
+    that does not admit takes no new sessions. `locals_` are (listener index, ip, port, scope): for a socket bound to
+    one address that address, for a wildcard socket the host's addresses; later ones are learned from what arrives.
+    `is_offloading` lets the trunk use UDP_SEGMENT; `is_spinning` never sleeps between turns.
     """
 
     cdef int epoll
@@ -55,9 +55,10 @@ cdef class RelayLoop(RelayCore):
         self.epoll = -1
 
     def __init__(self, keys, allowed, int cluster, locals_, limits, uint64_t epoch_us, *, listeners, trunk,
-                 bint is_offloading=True, bint is_spinning=False, flow_page=None, counter_page=None):
+                 bint is_offloading=True, bint is_spinning=False, flow_page=None, counter_page=None,
+                 siblings=(), hash_key=None):
         RelayCore.__init__(self, keys, allowed, cluster, locals_, limits, epoch_us, flow_page=flow_page,
-                           counter_page=counter_page)
+                           counter_page=counter_page, siblings=siblings, hash_key=hash_key)
         if not 1 <= len(listeners) <= FR_LISTENERS:
             raise ValueError(f"{len(listeners)} listeners, must be 1 to {FR_LISTENERS}")
         self.relay.trunk.sink = NULL
@@ -66,10 +67,11 @@ cdef class RelayLoop(RelayCore):
         self.relay.trunk.is_offloading = is_offloading
         self.relay.is_spinning = is_spinning
         self.relay.counters.offload = is_offloading
-        for at, (fd, family, ip, port, is_wildcard) in enumerate(listeners):
+        for at, (fd, family, ip, port, is_wildcard, admits) in enumerate(listeners):
             self.relay.listeners[at].fd = fd
             self.relay.listeners[at].family = family
             self.relay.listeners[at].is_wildcard = is_wildcard
+            self.relay.listeners[at].admits = admits
             parse_address(&self.relay.listeners[at].bound, ip, port, 0)
             fr_client_queue_open(&self.relay.client_queues[at])
         self.relay.listener_count = len(listeners)

@@ -15,6 +15,7 @@ from libc.string cimport memcpy
 from core cimport *
 from system cimport *
 from fastrelay._ext.relay_send cimport send_groups
+from fastrelay._ext.relay_sibling cimport adopt_flow
 
 
 # --- receive -------------------------------------------------------------------
@@ -196,6 +197,8 @@ cdef int judge_stranger(fr_relay *relay, unsigned i, fr_flow **flow) noexcept no
     cdef int refusal
     if not fr_address_is_sendable(client) or fr_locals_is_own(&relay.locals, client):
         return FR_BAD_SOURCE
+    if flow[0] == NULL:
+        flow[0] = adopt_flow(relay, client, batch.hash[i], batch.via[i], NULL)
     if batch.verdict[i] != FR_UP_STUN:
         return batch.verdict[i] if flow[0] != NULL else FR_UNKNOWN_CLIENT
     refusal = fr_stun_parse_check(batch.payload[i], batch.length[i], &check)
@@ -216,6 +219,8 @@ cdef int admit(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_flow 
     if refusal != 0:
         return refusal
     memcpy(&session_id, token.session_id, 8)
+    if flow[0] == NULL and is_closed_to(relay, i, session_id):
+        return FR_DRAINING
     if (session_id and not (flow[0] != NULL and flow[0].session_id == session_id)
             and fr_table_session_flows(&relay.table, session_id) >= relay.limits.session_flows):
         return FR_SESSION_BUDGET
@@ -239,6 +244,15 @@ cdef int admit(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_flow 
         return FR_TABLE_FULL
     relay.counters.events[FR_EVENT_flows_created] += 1
     return FR_UP_ADMITTED
+
+
+cdef bint is_closed_to(const fr_relay *relay, unsigned i, uint64_t session_id) noexcept nogil:
+    """Whether a session may not begin here any more: the relay drains, or the address the client has reached is
+    leaving. One that has flows here, at whichever worker, goes on: its caller may change networks."""
+    if not relay.is_draining and relay.listeners[relay.locals.entries[relay.up.via[i]].listener].admits:
+        return False
+    return session_id == 0 or not (fr_table_session_flows(&relay.table, session_id)
+                                   or fr_siblings_have_session(&relay.siblings, session_id))
 
 
 cdef int open_token(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_token *token) noexcept nogil:

@@ -216,8 +216,8 @@ cdef void end_hellos(fr_trunk_end *end, uint64_t now_us) noexcept nogil:
     for slot in range(end.peers.used):
         if not fr_trunk_end_head(end, slot, kind, 0, &head):
             return
-        length = fr_peer_hello(&end.peers.peers[slot], &head, 0, now_us, end.hello_every_ms, end.peer_forget_ms,
-                               datagram)
+        length = fr_peer_hello(&end.peers.peers[slot], &head, end.hello_flags, now_us, end.hello_every_ms,
+                               end.peer_forget_ms, datagram)
         if length == 0:
             continue
         part.iov_base = datagram

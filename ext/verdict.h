@@ -42,6 +42,7 @@
     V(SESSION_BUDGET, "session has too many flows") \
     V(TABLE_FULL, "flow table is full of confirmed flows") \
     V(PEERS_FULL, "too many transceivers") \
+    V(DRAINING, "relay is draining: no new sessions") \
     /* trunk datagrams */ \
     V(TRUNK_BUNDLE, "bundle accepted") \
     V(TRUNK_HELLO, "HELLO accepted") \

@@ -83,6 +83,7 @@ cdef extern from "trunk/bundle.h" nogil:
         FR_TRUNK_HEADER
         FR_HELLO_BODY
         FR_FRAME_CLOSE
+        FR_HELLO_DRAINING
     enum fr_trunk_kind:
         FR_BUNDLE_UP, FR_BUNDLE_DOWN, FR_HELLO_UP, FR_HELLO_DOWN
     struct fr_trunk_header:

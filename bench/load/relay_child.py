@@ -38,7 +38,7 @@ class RelayChild:
             self._listener.locals(0),
             lifted_limits(int(setup["flows"])),
             time.time_ns() // 1000,
-            listeners=[(self._listener.socket.fileno(), socket.AF_INET, ADDRESS, self._listener.port, False)],
+            listeners=[(self._listener.socket.fileno(), socket.AF_INET, ADDRESS, self._listener.port, False, True)],
             trunk=(self._trunk.socket.fileno(), socket.AF_INET),
             flow_page=self._flow_page,
             counter_page=self._counter_page,

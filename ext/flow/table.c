@@ -6,11 +6,6 @@
 
 /* --- the page -------------------------------------------------------------- */
 
-struct layout {
-    size_t peers, sources, sessions, index, nobody, flows, end;
-    uint32_t index_words, session_cells;
-};
-
 static size_t aligned(size_t bytes)
 {
     return (bytes + 63) & ~(size_t)63;
@@ -27,9 +22,9 @@ static uint32_t power_of_two_from(uint32_t least)
 
 /* Load of the index is between a quarter and a half; a session row has a cell per flow, and never so few that two
  * of a small table's sessions share one. */
-static struct layout layout_for(uint32_t capacity)
+struct fr_table_layout fr_table_layout_of(uint32_t capacity)
 {
-    struct layout layout = {
+    struct fr_table_layout layout = {
         .index_words = power_of_two_from(2 * capacity),
         .session_cells = power_of_two_from(capacity < 4096 ? 4096 : capacity),
     };
@@ -45,23 +40,18 @@ static struct layout layout_for(uint32_t capacity)
 
 size_t fr_table_page_bytes(uint32_t capacity)
 {
-    return capacity < FR_FLOWS_MIN || capacity > FR_FLOWS_MAX ? 0 : layout_for(capacity).end;
-}
-
-static uint64_t session_hash(const struct fr_table *table, uint64_t session_id)
-{
-    return fr_hash_words(&table->hash_key, session_id, 0x73657373696f6eu, 0);
+    return capacity < FR_FLOWS_MIN || capacity > FR_FLOWS_MAX ? 0 : fr_table_layout_of(capacity).end;
 }
 
 static void count_session(struct fr_table *table, uint64_t session_id, int by)
 {
     if (session_id)
-        fr_session_add(&table->sessions, session_hash(table, session_id), by);
+        fr_session_add(&table->sessions, fr_session_hash(&table->hash_key, session_id), by);
 }
 
 uint32_t fr_table_session_flows(const struct fr_table *table, uint64_t session_id)
 {
-    return fr_session_count(&table->sessions, session_hash(table, session_id));
+    return fr_session_count(&table->sessions, fr_session_hash(&table->hash_key, session_id));
 }
 
 uint64_t fr_table_source_hash(const struct fr_table *table, const struct fr_address *client)
@@ -280,7 +270,7 @@ void fr_table_sweep(struct fr_table *table, uint32_t count, uint32_t now_ms, uin
 /* --- attaching ------------------------------------------------------------- */
 
 /* Derives everything but the flows and the peers' own records from them. A flow that cannot be right is given up. */
-static void recover(struct fr_table *table, const struct layout *layout)
+static void recover(struct fr_table *table, const struct fr_table_layout *layout)
 {
     struct fr_flow_page *page = table->page;
     struct fr_peer_page *peers = table->peers;
@@ -321,7 +311,7 @@ int fr_table_attach(struct fr_table *table, void *memory, size_t bytes, uint32_t
 
     if (!needed || bytes < needed || (uintptr_t)memory % 64)
         return -EINVAL;
-    struct layout layout = layout_for(capacity);
+    struct fr_table_layout layout = fr_table_layout_of(capacity);
     uint8_t *base = memory;
     table->page = page;
     table->peers = (struct fr_peer_page *)(base + layout.peers);

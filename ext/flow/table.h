@@ -46,7 +46,7 @@ struct fr_flow {
 
 _Static_assert(sizeof(struct fr_flow) == 64, "one cache line");
 
-/* The page starts with this; the parts follow at the offsets that fr_table_layout computes. */
+/* The page starts with this; the parts follow at the offsets of struct fr_table_layout. */
 struct fr_flow_page {
     uint64_t magic;
     uint32_t layout;
@@ -64,6 +64,12 @@ struct fr_flow_page {
     uint32_t reserved;
 };
 
+/* Where the parts of a page lie, in bytes from its start: the capacity alone says it. */
+struct fr_table_layout {
+    size_t peers, sources, sessions, index, nobody, flows, end;
+    uint32_t index_words, session_cells;
+};
+
 /* A worker's view of the page: pointers into it. Borrowed for as long as the page is mapped. */
 struct fr_table {
     struct fr_flow_page *page;
@@ -77,6 +83,8 @@ struct fr_table {
     struct fr_hash_key hash_key; /* the page's, kept beside the pointers that every look-up reads */
 };
 
+/* Of a capacity that is in range. */
+struct fr_table_layout fr_table_layout_of(uint32_t capacity);
 /* Bytes of a page for `capacity` flows; 0 when the capacity is out of range. */
 size_t fr_table_page_bytes(uint32_t capacity);
 /* Takes over the page when it is one of ours for this capacity (and returns 1), else builds it anew (0).
@@ -118,6 +126,11 @@ struct fr_flow *fr_table_find(const struct fr_table *table, uint64_t hash, const
 static inline uint32_t fr_table_slot(const struct fr_table *table, const struct fr_flow *flow)
 {
     return (uint32_t)(flow - table->flows);
+}
+
+static inline uint64_t fr_session_hash(const struct fr_hash_key *key, uint64_t session_id)
+{
+    return fr_hash_words(key, session_id, 0x73657373696f6eu, 0);
 }
 
 /* How many flows the session has, by the sketch: never too few. */

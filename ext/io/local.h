@@ -31,6 +31,7 @@ struct fr_listener {
     int fd;
     int family;
     bool is_wildcard;
+    bool admits;              /* false: its address is to be given up, so it takes no new flows */
     uint8_t first_local;      /* for datagrams whose local address found no room */
     uint32_t kernel_drops;    /* last SO_RXQ_OVFL reading */
     struct fr_address bound;  /* port matters: every local of a wildcard socket shares it */

@@ -48,6 +48,7 @@ struct fr_trunk_end {
     bool is_offloading; /* UDP_SEGMENT works; once false, false for good */
     uint32_t hello_every_ms;
     uint32_t peer_forget_ms;
+    uint32_t hello_flags;  /* what our HELLOs say of us: FR_HELLO_DRAINING or 0 */
     uint32_t kernel_drops; /* last SO_RXQ_OVFL reading */
     int last_peer;         /* the sender of the previous datagram, a guess */
     uint64_t epoch_us;

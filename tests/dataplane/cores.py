@@ -7,11 +7,12 @@ Must not live here: expectations.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from fastrelay._ext.relay_core import RelayCore
+from fastrelay._ext.relay_core import RelayCore, flow_page_bytes
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.dataplane.twin import EVENTS, Counters, RelayTwin
 from fastrelay.relay.dataplane.twin_addresses import Endpoint, Network, canonical_ip
@@ -42,6 +43,8 @@ class Setup:
     cluster: int = packets.CLUSTER
     locals_: Sequence[Endpoint] = tuple(packets.LOCALS)
     epoch_us: int = packets.EPOCH_US
+    hash_key: bytes | None = None
+    leaving: Sequence[int] = ()
 
 
 class Bundle(NamedTuple):
@@ -76,8 +79,10 @@ class Downward(NamedTuple):
 class Core:
     """A relay's decision under test."""
 
-    def __init__(self, relay: Any) -> None:
+    def __init__(self, relay: Any, shown: object = None) -> None:
+        """`shown` is what a sibling gets to see of it."""
         self._relay = relay
+        self._shown = shown
 
     def up(
         self, arrivals: Sequence[tuple[bytes, Client, int]], now_ms: int = packets.NOW_MS, unix_s: int = packets.UNIX_S
@@ -104,6 +109,12 @@ class Core:
 
     def sweep(self, now_ms: int) -> None:
         self._relay.sweep(now_ms)
+
+    def set_siblings(self, siblings: Sequence[Core]) -> None:
+        self._relay.set_siblings([sibling._shown for sibling in siblings])
+
+    def set_draining(self, is_draining: bool) -> None:
+        self._relay.set_draining(is_draining)
 
     def hello(self, now_ms: int, unix_s: int = packets.UNIX_S) -> list[tuple[Endpoint, bytes]]:
         return sorted((endpoint_of(to), bytes(datagram)) for to, datagram in self._relay.hello(now_ms * 1000, unix_s))
@@ -157,15 +168,33 @@ def hello_of(datagram: bytes) -> Hello:
 
 
 def make_twin(setup: Setup) -> Core:
-    return Core(
-        RelayTwin(setup.ring.entries(), setup.allowed, setup.cluster, setup.locals_, setup.limits, setup.epoch_us)
+    relay = RelayTwin(
+        setup.ring.entries(),
+        setup.allowed,
+        setup.cluster,
+        setup.locals_,
+        setup.limits,
+        setup.epoch_us,
+        hash_key=setup.hash_key,
+        leaving=setup.leaving,
     )
+    return Core(relay, relay)
 
 
 def make_compiled(setup: Setup) -> Core:
-    return Core(
-        RelayCore(setup.ring.entries(), setup.allowed, setup.cluster, setup.locals_, setup.limits, setup.epoch_us)
+    page = mmap.mmap(-1, flow_page_bytes(setup.limits.flows))
+    relay = RelayCore(
+        setup.ring.entries(),
+        setup.allowed,
+        setup.cluster,
+        setup.locals_,
+        setup.limits,
+        setup.epoch_us,
+        flow_page=page,
+        hash_key=setup.hash_key,
+        leaving=setup.leaving,
     )
+    return Core(relay, page)
 
 
 MAKERS: dict[str, Callable[[Setup], Core]] = {"twin": make_twin, "compiled": make_compiled}

@@ -21,6 +21,8 @@ GREATEST = {
     "admissions_burst": 4_000_000,
     "recreations_per_s": 2**32 - 1,
     "recreations_burst": 4_000_000,
+    "sibling_lookups_per_s": 2**32 - 1,
+    "sibling_lookups_burst": 4_000_000,
     "token_lifetime_s": 2**32 - 1,
     "clock_skew_s": 2**32 - 1,
     "hello_every_ms": 2**31 - 1,

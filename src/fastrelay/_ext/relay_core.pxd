@@ -9,9 +9,10 @@ cdef class RelayCore:
     cdef fr_relay *relay
     cdef object flow_page, counter_page  # held for as long as the relay points into them
     cdef object limits
+    cdef list sibling_views  # held for as long as relay.siblings points into them
     cdef list sent  # what the sinks have collected
     cpdef void set_keys(self, object keys) except *
     cpdef void set_allowed(self, object networks) except *
-    cdef void attach(self, object flow_page, object counter_page, uint64_t epoch_us) except *
+    cdef void attach(self, object flow_page, object counter_page, object hash_key, uint64_t epoch_us) except *
     cdef void open_trunk(self) except *
     cdef void open_locals(self, object locals_) except *

@@ -1,11 +1,11 @@
 """One worker's state and decisions, without sockets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from mmap import mmap
 from typing import Any
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 from fastrelay.relay.dataplane.limits import Limits
 
@@ -16,6 +16,9 @@ __pyx_capi__: dict[str, Any]
 
 def flow_page_bytes(capacity: int) -> int:
     """Bytes of shared memory a flow table of this capacity takes. ValueError when it is out of range."""
+
+def flow_page_layout(capacity: int) -> dict[str, int]:
+    """Where readers of a flow page find its parts, in bytes from the start; `end` is the length of the page."""
 
 def counter_page_bytes() -> int:
     """Bytes of shared memory the counters of one worker take."""
@@ -35,6 +38,9 @@ class RelayCore:
         *,
         flow_page: mmap | bytearray | None = None,
         counter_page: mmap | bytearray | None = None,
+        siblings: Sequence[Buffer] = (),
+        hash_key: bytes | None = None,
+        leaving: Container[int] = (),
     ) -> None: ...
     def set_keys(self, keys: Iterable[tuple[int, bytes, int, int | None]]) -> None:
         """Replaces the key ring. ValueError leaves the old one."""
@@ -44,6 +50,16 @@ class RelayCore:
 
     def set_limits(self, limits: Limits) -> None:
         """Replaces the limits; the capacity of the tables stays what it was."""
+
+    def set_draining(self, is_draining: bool) -> None:
+        """Draining, sessions without a flow are refused, and the HELLOs say so; the others go on as ever."""
+
+    def set_siblings(self, pages: Sequence[Buffer]) -> None:
+        """Replaces the flow pages of the relay's other workers, read only. ValueError when one is none."""
+
+    @property
+    def hash_key(self) -> bytes:
+        """The flow page's: of the page that was taken over, or as it was given for a new one."""
 
     def handle_up(
         self, packets: Sequence[tuple[bytes, tuple[str, int, int], int]], now_ms: int, unix_s: int

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from mmap import mmap
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 from fastrelay._ext.relay_core import RelayCore
 from fastrelay.relay.dataplane.limits import Limits
@@ -13,8 +13,8 @@ from fastrelay.relay.dataplane.limits import Limits
 class RelayLoop(RelayCore):
     """A relay worker with its sockets, which stay the caller's.
 
-    `listeners` are (fd, family, ip, port, is_wildcard), `trunk` is (fd, family), `locals_` are (listener index, ip,
-    port, scope). `is_offloading` lets the trunk use UDP_SEGMENT; `is_spinning` never sleeps between turns.
+    `listeners` are (fd, family, ip, port, is_wildcard, admits), `trunk` is (fd, family), `locals_` are (listener index,
+    ip, port, scope). `is_offloading` lets the trunk use UDP_SEGMENT; `is_spinning` never sleeps between turns.
     """
 
     def __init__(
@@ -26,12 +26,14 @@ class RelayLoop(RelayCore):
         limits: Limits,
         epoch_us: int,
         *,
-        listeners: Sequence[tuple[int, int, str, int, bool]],
+        listeners: Sequence[tuple[int, int, str, int, bool, bool]],
         trunk: tuple[int, int],
         is_offloading: bool = True,
         is_spinning: bool = False,
         flow_page: mmap | bytearray | None = None,
         counter_page: mmap | bytearray | None = None,
+        siblings: Sequence[Buffer] = (),
+        hash_key: bytes | None = None,
     ) -> None: ...
     def run(self, slice_ms: int) -> None:
         """Works for one slice, without the GIL; returns early when a signal arrives."""

@@ -38,6 +38,8 @@ class Limits:
     admissions_burst: int = 256
     recreations_per_s: int = 50_000
     recreations_burst: int = 5000
+    sibling_lookups_per_s: int = 20_000
+    sibling_lookups_burst: int = 1000
     token_lifetime_s: int = 86_400
     clock_skew_s: int = 60
     hello_every_ms: int = 1000

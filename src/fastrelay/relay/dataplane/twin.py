@@ -3,13 +3,14 @@
 Lives here: what happens to each client datagram on its way up and to each frame on its way down.
 Must not live here: sockets, the clock (times are arguments), speed. Padding is left out: it is the sender's affair.
 
-Read handle_up and handle_down first; the parts they rest on are twin_admission, twin_flows, twin_peers and twin_trunk.
+Read handle_up and handle_down first; the parts they rest on are twin_admission, twin_flows, twin_peers,
+twin_siblings and twin_trunk.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from fastrelay.relay.dataplane.limits import Limits
@@ -18,6 +19,7 @@ from fastrelay.relay.dataplane.twin_addresses import (
     Network,
     canonical_client,
     canonical_endpoint,
+    is_allowed,
     is_ipv4,
     is_sendable,
 )
@@ -25,6 +27,7 @@ from fastrelay.relay.dataplane.twin_admission import Admission
 from fastrelay.relay.dataplane.twin_budgets import Budget
 from fastrelay.relay.dataplane.twin_flows import NO_SESSION, Flow, FlowRecord, FlowTable
 from fastrelay.relay.dataplane.twin_peers import Peer
+from fastrelay.relay.dataplane.twin_siblings import Sibling, Siblings
 from fastrelay.relay.dataplane.twin_trunk import Accepted, TrunkEnd, UpBatch
 from fastrelay.relay.dataplane.verdict import Verdict
 from fastrelay.routing.keys import Key, KeyRing
@@ -44,10 +47,12 @@ EVENTS = (
     "flows_confirmed",
     "flows_repointed",
     "flows_recreated",
+    "flows_adopted",
     "flows_closed",
     "flows_expired_unconfirmed",
     "flows_expired_idle",
     "flows_evicted",
+    "sibling_lookups_refused",
 )
 
 _UP_BY_CLASS = {
@@ -84,7 +89,10 @@ class Down(NamedTuple):
 
 
 class RelayTwin:
-    """One relay worker without its sockets. `locals_` are the addresses it may answer from; a `via` is an index."""
+    """One relay worker without its sockets. `locals_` are the addresses it may answer from; a `via` is an index.
+
+    `leaving` are those of them that take no new sessions. Workers of one relay share a `hash_key`.
+    """
 
     def __init__(
         self,
@@ -94,10 +102,18 @@ class RelayTwin:
         locals_: Sequence[Endpoint],
         limits: Limits,
         epoch_us: int,
+        *,
+        hash_key: bytes | None = None,
+        leaving: Container[int] = (),
     ) -> None:
         ring = KeyRing(tuple(Key(*entry) for entry in keys))
         self._limits = limits
         self._locals = [canonical_endpoint(local) for local in locals_]
+        self._leaving = leaving
+        self._is_draining = False
+        self._allowed = allowed
+        self._hash_key = object() if hash_key is None else hash_key
+        self._siblings = Siblings(limits)
         self._admission = Admission(ring, allowed, cluster, limits)
         self._recreations = Budget(limits.recreations_per_s, limits.recreations_burst)
         self._trunk = TrunkEnd(ring, allowed, limits, epoch_us)
@@ -105,6 +121,14 @@ class RelayTwin:
         self._packets: Counter[Verdict] = Counter()
         self._bytes: Counter[Verdict] = Counter()
         self._events: Counter[str] = Counter()
+
+    def set_siblings(self, workers: Sequence[RelayTwin]) -> None:
+        """Replaces the other workers of the relay, whose flows may be taken over."""
+        self._siblings.replace([Sibling(worker._table, worker._hash_key == self._hash_key) for worker in workers])
+
+    def set_draining(self, is_draining: bool) -> None:
+        """Draining, sessions without a flow are refused, and the HELLOs say so; the others go on as ever."""
+        self._is_draining = is_draining
 
     # --- up: client to transceiver ----------------------------------------------------------------
 
@@ -157,7 +181,7 @@ class RelayTwin:
         endpoint = (client.ip, client.port)
         if not is_sendable(endpoint) or endpoint in self._locals:
             return Verdict.BAD_SOURCE
-        flow = self._table.find(client)
+        flow = self._table.find(client) or self._adopt(client, arrival.via, now_ms)
         if flow is not None and _other_token(flow, arrival) is None:
             return self._forward_up(flow, arrival, batch, now_ms)
         if arrival.packet_class is not PacketClass.STUN:
@@ -178,6 +202,8 @@ class RelayTwin:
         self, flow: Flow | None, arrival: Arrival, text: bytes, token: RouteToken, now_ms: int
     ) -> Flow | Verdict:
         """Makes the client's flow, or moves it; the limits of the tables are the last that may refuse."""
+        if flow is None and self._is_closed_to(arrival.via, token.session_id):
+            return Verdict.DRAINING
         stays_in_session = flow is not None and flow.session_id == token.session_id
         if not stays_in_session and self._table.session_flows(token.session_id) >= self._limits.session_flows:
             return Verdict.SESSION_BUDGET
@@ -194,6 +220,12 @@ class RelayTwin:
         self._table.insert(flow)
         self._events["flows_created"] += 1
         return flow
+
+    def _is_closed_to(self, via: int, session_id: bytes) -> bool:
+        """A session with flows goes on, at whichever worker they are: its caller may change networks."""
+        if not self._is_draining and via not in self._leaving:
+            return False
+        return not (self._table.session_flows(session_id) or self._siblings.have_session(session_id))
 
     def _make_room(self) -> bool:
         if self._table.has_room():
@@ -233,10 +265,10 @@ class RelayTwin:
         if not frame.payload:
             return Verdict.DOWN_EMPTY
         if flow is None:
-            made = self._recreate(frame.client, peer, via, now_ms)
-            if isinstance(made, Verdict):
-                return made
-            flow, verdict = made, Verdict.DOWN_RECREATED
+            found = self._find_again(frame.client, peer, via, now_ms)
+            if isinstance(found, Verdict):
+                return found
+            flow, verdict = found
         elif flow.peer is not peer:
             return Verdict.DOWN_NOT_YOURS
         elif flow.is_confirmed or flow.token is None:
@@ -258,20 +290,29 @@ class RelayTwin:
         self._events["flows_closed"] += 1
         return Verdict.DOWN_CLOSED
 
+    def _find_again(self, client: Client, peer: Peer, via: int, now_ms: int) -> tuple[Flow, Verdict] | Verdict:
+        """A flow that is not here: it moves over from another worker, if it leads to this very transceiver, else the
+        transceiver's word makes one."""
+        usable_via = self._usable_via(via, client)
+        if usable_via is None or not is_sendable((client.ip, client.port)):
+            return Verdict.DOWN_BAD_ADDRESS
+        adopted = self._adopt(client, usable_via, now_ms, peer.address)
+        if adopted is not None:
+            return adopted, Verdict.DOWN_FORWARDED
+        recreated = self._recreate(client, peer, usable_via, now_ms)
+        return recreated if isinstance(recreated, Verdict) else (recreated, Verdict.DOWN_RECREATED)
+
     def _recreate(self, client: Client, peer: Peer, via: int, now_ms: int) -> Flow | Verdict:
         """The transceiver vouches for an address it has authenticated.
 
         The flow stays unconfirmed, and gives way to others, until its client's next check has been authenticated here:
         a late answer to a forged source that has lost its flow already must not take up room for good.
         """
-        usable_via = self._usable_via(via, client)
-        if usable_via is None or not is_sendable((client.ip, client.port)):
-            return Verdict.DOWN_BAD_ADDRESS
         if not self._recreations.take(now_ms):
             return Verdict.DOWN_RECREATE_BUDGET
         if not self._make_room():
             return Verdict.DOWN_TABLE_FULL
-        flow = Flow(client, usable_via, peer, NO_SESSION, None, is_confirmed=False, last_seen_ms=now_ms)
+        flow = Flow(client, via, peer, NO_SESSION, None, is_confirmed=False, last_seen_ms=now_ms)
         self._table.insert(flow)
         self._events["flows_recreated"] += 1
         return flow
@@ -280,6 +321,29 @@ class RelayTwin:
         """The bundle's, if it names a local address of the client's family, else the first that is one."""
         of_family = [index for index, (ip, _) in enumerate(self._locals) if is_ipv4(ip) == is_ipv4(client.ip)]
         return via if via in of_family else next(iter(of_family), None)
+
+    # --- other workers ----------------------------------------------------------------------------
+
+    def _adopt(self, client: Client, via: int, now_ms: int, transceiver: Endpoint | None = None) -> Flow | None:
+        """The flow another worker has of this client, as our own: with its state, its token and its silence."""
+        if not self._siblings:
+            return None
+        if not self._siblings.may_look(now_ms):
+            self._events["sibling_lookups_refused"] += 1
+            return None
+        found = self._siblings.find(client, now_ms)
+        if found is None or transceiver not in (None, found.transceiver):
+            return None
+        if not (is_sendable(found.transceiver) and is_allowed(found.transceiver[0], self._allowed)):
+            return None
+        peer = self._trunk.peers.find_or_insert(found.transceiver, now_ms)
+        if peer is None or not self._make_room():
+            return None
+        last_seen_ms = min(found.last_seen_ms, now_ms)
+        flow = Flow(client, via, peer, found.session_id, found.token, found.is_confirmed, last_seen_ms)
+        self._table.insert(flow)
+        self._events["flows_adopted"] += 1
+        return flow
 
     # --- time, and what an operator sees ----------------------------------------------------------
 
@@ -291,7 +355,7 @@ class RelayTwin:
 
     def hello(self, now_us: int, unix_s: int) -> list[tuple[Endpoint, bytes]]:
         """The HELLOs that are due."""
-        return self._trunk.hellos(now_us, unix_s)
+        return self._trunk.hellos(now_us, unix_s, is_draining=self._is_draining)
 
     def flows(self) -> list[FlowRecord]:
         return self._table.records()

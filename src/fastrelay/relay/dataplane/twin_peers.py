@@ -44,10 +44,10 @@ class Peer:
         self.hello_sent_at_us = hello.sent_at_us
         self.hello_arrived_us = now_ms * 1000
 
-    def hello(self, now_us: int) -> Hello:
+    def hello(self, now_us: int, is_draining: bool) -> Hello:
         echo_delay_us = now_us - self.hello_arrived_us if self.hello_sent_at_us else 0
         window = self.window
-        return Hello(now_us, self.hello_sent_at_us, echo_delay_us, received=window.received, lost=window.lost)
+        return Hello(now_us, self.hello_sent_at_us, echo_delay_us, is_draining, window.received, window.lost)
 
 
 class PeerTable:

@@ -86,12 +86,12 @@ class TrunkEnd:
             for bundle in fill_bundles(frames)
         ]
 
-    def hellos(self, now_us: int, unix_s: int) -> list[tuple[Endpoint, bytes]]:
+    def hellos(self, now_us: int, unix_s: int, *, is_draining: bool) -> list[tuple[Endpoint, bytes]]:
         sender = self._sender(unix_s)
         if sender is None:
             return []
         return [
-            (peer.address, build_hello(Kind.HELLO_UP, sender, peer.next_sequence(), peer.hello(now_us)))
+            (peer.address, build_hello(Kind.HELLO_UP, sender, peer.next_sequence(), peer.hello(now_us, is_draining)))
             for peer in self.peers.to_greet(now_us // 1000)
         ]
 

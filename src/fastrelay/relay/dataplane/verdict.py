@@ -54,6 +54,7 @@ class Verdict(IntEnum):
     SESSION_BUDGET = "session has too many flows"
     TABLE_FULL = "flow table is full of confirmed flows"
     PEERS_FULL = "too many transceivers"
+    DRAINING = "relay is draining: no new sessions"
 
     # trunk datagrams
     TRUNK_BUNDLE = "bundle accepted"
