@@ -35,8 +35,8 @@ help: ## list the targets
 setup: $(VENV)/.built ## packages, environment and extensions (instant when nothing changed)
 
 # Asked every time, since it costs milliseconds and a stamp would outlive a removed package.
-.PHONY: packages-build packages-fuzz packages-bench
-packages-build packages-fuzz packages-bench: packages-%:
+.PHONY: packages-build packages-fuzz packages-bench packages-deploy
+packages-build packages-fuzz packages-bench packages-deploy: packages-%:
 	@PYTHON=$(PYTHON) .ci/packages $*
 
 define make_environment
@@ -72,7 +72,7 @@ run: setup ## start fastrelay on this machine, with a live view
 	@exec $(BIN)/fastrelay up
 
 .PHONY: test
-test: setup c-test ## every test: C, unit, data plane, pairs, live, rules
+test: setup packages-deploy c-test ## every test: C, unit, data plane, pairs, live, deployment, rules
 	$(BIN)/python -m pytest -m 'not packaging' $(PYTEST_ARGS)
 
 .PHONY: soak
@@ -82,6 +82,10 @@ soak: setup ## the floods at full length beside live calls, with their figures
 .PHONY: test-packaging
 test-packaging: setup ## build sdist and wheel, install them in a fresh environment, import
 	$(BIN)/python -m pytest tests/rules/test_packaging.py $(PYTEST_ARGS)
+
+.PHONY: test-deploy
+test-deploy: setup packages-deploy ## unit, image, manifests, alerts and dashboard by their own tools
+	$(BIN)/python -m pytest tests/deploy $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup c-lint ## style, types, stubs, C warnings
@@ -108,7 +112,7 @@ bench-gate: setup packages-bench ## instructions per packet, exact; fails above 
 	$(BIN)/python -m bench.gate
 
 .PHONY: asan
-asan: $(VENV_ASAN)/.built c-test ## the suite over extensions built with ASan and UBSan
+asan: $(VENV_ASAN)/.built packages-deploy c-test ## the suite over extensions built with ASan and UBSan
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
 	$(VENV_ASAN)/bin/python -m pytest -m 'not packaging' $(PYTEST_ARGS)
