@@ -12,10 +12,15 @@ import click
 
 from fastrelay.cli.check import check
 from fastrelay.cli.config import config
+from fastrelay.cli.drain import drain
 from fastrelay.cli.keys import keys
 from fastrelay.cli.relay import relay
+from fastrelay.cli.status import status
 from fastrelay.cli.token import token
+from fastrelay.cli.top import top
+from fastrelay.cli.trace import trace
 from fastrelay.cli.up import up
+from fastrelay.cli.upgrade import reload, upgrade
 from fastrelay.errors import ConfigError, FastrelayError
 
 USAGE = 2
@@ -31,10 +36,16 @@ def fastrelay() -> None:
 
 fastrelay.add_command(check)
 fastrelay.add_command(config)
+fastrelay.add_command(drain)
 fastrelay.add_command(keys)
 fastrelay.add_command(relay)
+fastrelay.add_command(reload)
+fastrelay.add_command(status)
 fastrelay.add_command(token)
+fastrelay.add_command(top)
+fastrelay.add_command(trace)
 fastrelay.add_command(up)
+fastrelay.add_command(upgrade)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,153 @@
+"""`fastrelay drain`: let a relay's calls end, take no new ones, and see it off.
+
+Lives here: the options, the order of look and signal, what is printed. Must not live here: finding the relay's process
+(fastrelay.observe.running), what draining is (the relay).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from fastrelay.cli.keys import as_json
+from fastrelay.cli.place import at_option, local_place
+from fastrelay.errors import PeerError
+from fastrelay.observe.answers import Snapshot
+from fastrelay.observe.client import AdminClient
+from fastrelay.observe.following import Following, look
+from fastrelay.observe.running import RunningSupervisor, one_at_a_time, running_supervisor
+from fastrelay.observe.screen import age
+from fastrelay.observe.status import RelayState
+
+FAILED = 1
+TAKEN_WITHIN_S = 5.0
+"""A supervisor acts on a signal between two waits of its loop; longer means that it hangs."""
+PROGRESS_EVERY_S = 1.0
+QUIET_PROGRESS_EVERY_S = 10.0
+"""Of a script's log, as long as no call ends."""
+_LEAVING = (RelayState.DRAINING, RelayState.STOPPING)
+
+
+@click.command()
+@at_option
+@click.option("--wait", is_flag=True, help="Stay until the relay has ended, and show how many calls are left.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Wait no longer than this; the relay drains on. It has a deadline of its own, its --drain-timeout.",
+)
+@click.option("--stop-now", is_flag=True, help="End the relay at once, with its calls, also when it drains already.")
+@as_json
+@click.pass_context
+def drain(
+    context: click.Context, *, at: str, wait: bool, timeout_s: float | None, stop_now: bool, as_json: bool
+) -> None:
+    """Take a relay out of service: no new calls, and its end when the last one is over.
+
+    A relay that drains already is left alone, so the command can be given again to see how far it is.
+
+    \b
+    Examples:
+      fastrelay drain
+      fastrelay drain --wait --timeout 600
+      fastrelay drain --stop-now --wait
+
+    The exit code is 0 when the relay drains, or with --wait has ended; 1 when it did not in time, or no relay runs
+    there; 2 when --at is not a run directory.
+    """
+    run_dir, client = local_place(at, "drain")
+    with running_supervisor(run_dir) as supervisor:
+        say = _Speaker(as_json=as_json)
+        if stop_now:
+            supervisor.send(signal.SIGINT)
+            say("told to stop now", pid=supervisor.pid, state=RelayState.STOPPING.value)
+        else:
+            _begin(run_dir, client, supervisor, say)
+        if not wait:
+            return
+        following = Following(client, supervisor, timeout_s=timeout_s)
+        _watch(following, say)
+        if not following.has_ended:
+            say.problem(f"still running after {following.seconds:.1f} s; the relay drains on", following.last)
+            context.exit(FAILED)
+        if orphans := following.orphans():
+            raise PeerError(f"the supervisor has died; its workers go on: {' '.join(map(str, orphans))}")
+        say(f"the relay has ended after {following.seconds:.1f} s", state="ended", seconds=round(following.seconds, 3))
+
+
+def _begin(run_dir: Path, client: AdminClient, supervisor: RunningSupervisor, say: _Speaker) -> None:
+    """Signal it once. A second TERM would stop it at once, so a look comes first, and nobody else's signal between."""
+    with one_at_a_time(run_dir):
+        snapshot = look(client)
+        if snapshot.relay.state in _LEAVING:
+            say.progress(f"already {snapshot.relay.state.value}", snapshot)
+            return
+        supervisor.send(signal.SIGTERM)
+        following = Following(client, supervisor, timeout_s=TAKEN_WITHIN_S)
+        for snapshot in following.looks():
+            if snapshot.relay.state in _LEAVING:
+                say.progress(snapshot.relay.state.value, snapshot)
+                return
+        if not following.has_ended:
+            raise PeerError(f"the relay (pid {supervisor.pid}) has not begun to drain in {TAKEN_WITHIN_S:g} s")
+        say("the relay had no calls and has ended", pid=supervisor.pid, state="ended")
+
+
+def _watch(following: Following, say: _Speaker) -> None:
+    calls, said_s = -1, 0.0
+    quiet_s = PROGRESS_EVERY_S if sys.stdout.isatty() else QUIET_PROGRESS_EVERY_S
+    for snapshot in following.looks(PROGRESS_EVERY_S):
+        if snapshot.totals.flows != calls or time.monotonic() - said_s >= quiet_s:
+            calls, said_s = snapshot.totals.flows, time.monotonic()
+            say.progress("", snapshot)
+
+
+class _Speaker:
+    """Lines for people, or a JSON object a line."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def __call__(self, text: str, **facts: object) -> None:
+        click.echo(json.dumps(facts) if self._as_json else text)
+        sys.stdout.flush()
+
+    def progress(self, beginning: str, snapshot: Snapshot) -> None:
+        self(f"{beginning}: {_left(snapshot)}" if beginning else _left(snapshot), **_facts(snapshot))
+
+    def problem(self, text: str, snapshot: Snapshot | None) -> None:
+        if self._as_json and snapshot is not None:
+            self("", **_facts(snapshot))
+        click.echo(f"fastrelay: {text}", err=True)
+
+
+def _left(snapshot: Snapshot) -> str:
+    totals, relay = snapshot.totals, snapshot.relay
+    parts = [f"{totals.calls:,} calls left"]
+    if not totals.calls and totals.flows:
+        parts = [f"{totals.flows:,} flows left that are no call yet"]
+    if totals.last_packet_age_s is not None:
+        parts.append(f"last activity {age(totals.last_packet_age_s)} ago")
+    if relay.drain_deadline_s is not None:
+        parts.append(f"deadline in {max(relay.drain_deadline_s - snapshot.now_s, 0):,.0f} s")
+    return ", ".join(parts)
+
+
+def _facts(snapshot: Snapshot) -> dict[str, object]:
+    relay, totals = snapshot.relay, snapshot.totals
+    deadline_s = relay.drain_deadline_s
+    return {
+        "pid": relay.pid,
+        "state": relay.state.value,
+        "calls_left": totals.calls,
+        "flows_left": totals.flows,
+        "last_packet_age_s": totals.last_packet_age_s,
+        "deadline_in_s": None if deadline_s is None else round(max(deadline_s - snapshot.now_s, 0), 1),
+    }
