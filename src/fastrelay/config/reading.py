@@ -74,14 +74,13 @@ class Configuration:
 
     def missing(self, setting: Setting[Any]) -> ConfigError:
         """An error about a setting that nothing gives: it names every way to give it."""
-        in_file = f"{setting.key} in [{setting.section}] of the configuration file"
-        ways = [setting.variables[0], in_file]
-        if setting.flag is None:
-            return ConfigError(self.file or setting.name, f"{setting.name} is missing; give {' or '.join(ways)}")
-        if not self.file:
-            return ConfigError(setting.flag, f"missing; give it, or {' or '.join(ways)}")
-        place = self._document.place((setting.section,))
-        return ConfigError(place, f"{setting.name} is missing; give it there, {setting.variables[0]} or {setting.flag}")
+        variable, flag = setting.variables[0], setting.flag
+        if self.file:
+            others = f", {variable} or {flag}" if flag else f" or {variable}"
+            place = self._document.place((setting.section,))
+            return ConfigError(place, f"{setting.name} is missing; give it there{others}")
+        ways = f"{variable} or {setting.key} in [{setting.section}] of a configuration file"
+        return ConfigError(flag or setting.name, f"missing; give {'it, ' if flag else ''}{ways}")
 
     def shown(self) -> dict[str, dict[str, object]]:
         """Every setting with its value and origin. Secrets are left out, and that they are set is told."""

@@ -148,7 +148,7 @@ def _keys(configuration: Configuration) -> tuple[Callable[[], KeyRing], ConfigEr
         return lambda: KeyRing.load(named), None
     error = configuration.missing(KEYS_FILE)
     is_told = not configuration.is_whole or configuration.refused & {KEYS.name, KEYS_FILE.name}
-    load, problem = _refuse(ConfigError(error.key, f"no key ring: {error.problem} (make one: fastrelay keys new)"))
+    load, problem = _refuse(ConfigError(error.key, f"{error.problem}; make one: fastrelay keys new keys.json"))
     return load, None if is_told else problem
 
 

@@ -231,6 +231,8 @@ LIMIT_REASONS = {
     "admissions_burst": "The same at once: it bounds how long a flood may hold up live calls.",
     "recreations_per_s": "Lost flows that one worker makes again for authenticated transceivers.",
     "recreations_burst": "The same at once.",
+    "sibling_lookups_per_s": "Looks into other workers' tables that one worker takes for clients it does not know.",
+    "sibling_lookups_burst": "The same at once: how many calls may change workers together.",
     "token_lifetime_s": "How long after its minting a token opens: the longest call plus reconnects.",
     "clock_skew_s": "How far a minting clock may be ahead of this one.",
     "hello_every_ms": "Between two HELLOs to a transceiver.",
