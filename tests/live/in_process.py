@@ -5,7 +5,6 @@ For limits that the command does not offer, and for a worker that loses its flow
 
 from __future__ import annotations
 
-import mmap
 import socket
 from dataclasses import replace
 from types import TracebackType
@@ -13,7 +12,7 @@ from typing import Self
 
 from fastrelay._ext.relay_core import flow_page_bytes
 from fastrelay._ext.relay_loop import RelayLoop
-from fastrelay.relay.resources import WorkerResources, open_resources
+from fastrelay.relay.resources import HASH_KEY_BYTES, Page, WorkerResources, open_worker
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.relay.worker import WorkerPlan, build_loop
 from tests.live.ends import Address
@@ -26,7 +25,7 @@ class RelayInProcess:
         self._settings = settings
 
     def __enter__(self) -> Self:
-        (self._opened,) = open_resources(self._settings)
+        self._opened = open_worker(self._settings, 0, [])
         self._flow_pages = [self._opened.flow_page]
         self.loop = self._build(self._opened)
         return self
@@ -41,15 +40,15 @@ class RelayInProcess:
 
     def _build(self, resources: WorkerResources) -> RelayLoop:
         settings = self._settings
-        return build_loop(WorkerPlan(0, 0, resources, settings, settings.load_keys(), settings.is_offloading))
+        return build_loop(WorkerPlan(0, 0, resources, settings, settings.load_keys(), bytes(HASH_KEY_BYTES)), {})
 
     @property
     def clients(self) -> list[Address]:
-        return [(opened.ip, opened.port) for opened in self._opened.listeners]
+        return [(listener.opened.ip, listener.opened.port) for listener in self._opened.listeners]
 
     @property
     def listeners(self) -> list[socket.socket]:
-        return [opened.socket for opened in self._opened.listeners]
+        return [listener.opened.socket for listener in self._opened.listeners]
 
     @property
     def trunk(self) -> socket.socket:
@@ -60,6 +59,6 @@ class RelayInProcess:
 
     def lose_flows(self) -> None:
         """A successor of this worker that finds the sockets and not the flow table."""
-        page = mmap.mmap(-1, flow_page_bytes(self._settings.limits.flows))
+        page = Page.new("flows", flow_page_bytes(self._settings.limits.flows), "--flows")
         self._flow_pages.append(page)
         self.loop = self._build(replace(self._opened, flow_page=page))

@@ -95,7 +95,8 @@ def test_one_client_on_two_addresses_of_the_relay_is_two_paths() -> None:
     with TrunkPair("127.0.0.1", "127.0.0.2") as pair:
         first = pair.client("127.0.0.1", 0)
         path = pair.admit(first)
-        first.relay = (pair.resources.listeners[1].ip, pair.resources.listeners[1].port)
+        called = pair.resources.listeners[1].opened
+        first.relay = (called.ip, called.port)
         other = pair.admit(first)
         assert path.client == other.client
         assert path != other

@@ -5,7 +5,6 @@ Lives here: making both ends, and turning them by hand until something is true. 
 
 from __future__ import annotations
 
-import mmap
 import socket
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from fastrelay._ext.relay_core import flow_page_bytes
 from fastrelay._ext.relay_loop import RelayLoop
 from fastrelay.observe.counters import CounterPage
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.resources import open_resources
+from fastrelay.relay.resources import HASH_KEY_BYTES, Page, open_worker
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.relay.worker import WorkerPlan, build_loop
 from fastrelay.routing import KeyRing, mint_token
@@ -56,7 +55,7 @@ class TrunkPair:
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            (self.resources,) = open_resources(self.settings)
+            self.resources = open_worker(self.settings, 0, [])
             undo.callback(self.resources.close)
             self.loop = self._start_relay(self.resources.flow_page)
             undo.callback(self._let_go)
@@ -79,15 +78,15 @@ class TrunkPair:
 
     # --- the ends
 
-    def _start_relay(self, flow_page: mmap.mmap) -> RelayLoop:
+    def _start_relay(self, flow_page: Page) -> RelayLoop:
         resources = replace(self.resources, flow_page=flow_page)
-        return build_loop(WorkerPlan(0, 0, resources, self.settings, self.ring, self.settings.is_offloading))
+        return build_loop(WorkerPlan(0, 0, resources, self.settings, self.ring, bytes(HASH_KEY_BYTES)), {})
 
     def restart_relay(self, *, loses_flows: bool) -> None:
         """A successor that finds the sockets, and the flow table or an empty one."""
         page = self.resources.flow_page
         if loses_flows:
-            page = mmap.mmap(-1, flow_page_bytes(self.settings.limits.flows))
+            page = Page.new("flows", flow_page_bytes(self.settings.limits.flows), "--flows")
             self.opened.callback(page.close)
             self.opened.callback(self._let_go)
         self.loop = self._start_relay(page)
@@ -110,7 +109,7 @@ class TrunkPair:
 
     def client(self, ip: str = "127.0.0.1", listener: int = 0, port: int = 0) -> CallingClient:
         """A client with a token for the port, calling this listener."""
-        called = self.resources.listeners[listener]
+        called = self.resources.listeners[listener].opened
         minted = mint_token(self.ring, to=self.port.address, now_s=time.time())
         client = CallingClient(ip, (called.ip, called.port), minted, port=port, turn=self.turn)
         self.opened.callback(client.socket.close)

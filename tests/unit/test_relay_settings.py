@@ -14,9 +14,10 @@ import pytest
 
 from fastrelay.errors import ConfigError
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.resources import open_resources
+from fastrelay.relay.privileges import choose_cpus
+from fastrelay.relay.reload import ring_changes
+from fastrelay.relay.resources import open_worker
 from fastrelay.relay.settings import ALLOWED_MAX, LISTENERS_MAX, LOCALS_MAX, RelaySettings, parse_network
-from fastrelay.relay.supervisor import choose_cpus, ring_changes
 from fastrelay.routing.keys import Key, KeyRing
 
 LIMITS_H = (Path(__file__).parents[2] / "ext" / "limits.h").read_text()
@@ -69,12 +70,14 @@ def test_network_is_read(text: str, network: str) -> None:
 
 
 def test_workers_share_client_addresses_and_own_their_trunks() -> None:
-    first, second = open_resources(replace(SETTINGS, workers=2))
+    first = open_worker(SETTINGS, 0, [])
+    second = open_worker(SETTINGS, 1, [first])
     try:
-        assert [opened.port for opened in first.listeners] == [opened.port for opened in second.listeners]
+        ports = [[each.opened.port for each in worker.listeners] for worker in (first, second)]
+        assert ports[0] == ports[1]
         assert first.trunk.port != second.trunk.port
         assert first.flow_page is not second.flow_page
-        assert first.locals == second.locals == [(0, "127.0.0.1", first.listeners[0].port, 0)]
+        assert first.locals == second.locals == [(0, "127.0.0.1", ports[0][0], 0)]
     finally:
         first.close()
         second.close()

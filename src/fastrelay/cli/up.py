@@ -21,6 +21,7 @@ from fastrelay.relay.settings import RelaySettings, parse_network
 from fastrelay.relay.supervisor import Supervisor
 from fastrelay.routing.keys import KeyRing
 from fastrelay.routing.token import mint_token
+from fastrelay.wire.address import parse_endpoint
 
 REFUSED = 1
 CALLS_MAX = 10_000  # each is a socket of one process
@@ -75,10 +76,10 @@ def up(context: click.Context, *, calls: int, seconds: float | None) -> None:
             limits=Limits(flows=max(4096, 4 * calls), source_admissions_burst=max(400, 4 * calls)),
         )
         with Supervisor(settings) as supervisor:
-            listener = supervisor.resources[0].listeners[0]
+            relay = parse_endpoint(supervisor.listening[0])
             callers.start(
                 {
-                    "relay": [listener.ip, listener.port],
+                    "relay": list(relay),
                     "tickets": [[each.ufrag, each.password] for each in minted],
                 }
             )
@@ -99,7 +100,7 @@ def _watch(supervisor: Supervisor, callers: Child, echo: Child, seconds: float |
     addresses = f"clients {' '.join(supervisor.listening)} trunk {' '.join(supervisor.trunks)}"
     started_s = time.monotonic()
     with ExitStack() as stack:
-        pages = [stack.enter_context(closing(CounterPage(each.counter_page))) for each in supervisor.resources]
+        pages = [stack.enter_context(closing(CounterPage(each))) for each in supervisor.counter_pages]
         view = LiveView(pages, title=f"fastrelay up · {addresses}", notes=lambda: [_now(callers.report)])
 
         def tick() -> None:

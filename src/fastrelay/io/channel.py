@@ -80,8 +80,8 @@ class Channel:
             return False
         return True
 
-    def receive(self, *, timeout_s: float = 0.0) -> Message | None:
-        """The next message; TimeoutError when none came in time, None when the other end has gone."""
+    def receive(self, *, timeout_s: float | None = 0.0) -> Message | None:
+        """The next message, None when the other end has gone. TimeoutError when none came in time; None: no deadline."""
         self._end.settimeout(timeout_s)
         try:
             text, descriptors, flags, _ = socket.recv_fds(self._end, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX)
@@ -93,7 +93,9 @@ class Channel:
             os.set_inheritable(descriptor, False)
         if not text and not descriptors:
             return None
-        return Message(_parse(text, descriptors, is_cut=bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))), descriptors)
+        return Message(
+            _parse(text, descriptors, is_cut=bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))), descriptors
+        )
 
 
 def _parse(text: bytes, descriptors: list[int], *, is_cut: bool) -> Mapping[str, Any]:

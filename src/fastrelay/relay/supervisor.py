@@ -1,7 +1,12 @@
-"""The supervisor: owns sockets and pages, forks the workers, and takes the operator's signals.
+"""The supervisor: owns sockets and pages, keeps the workers running, and takes the operator's signals.
 
-Lives here: start, reload, stop, and what happens when a worker dies. Must not live here: packets (worker), what the
-operator sees on a screen (cli, observe).
+Lives here: start, reload, drain, upgrade, stop, and saying how it stands. Must not live here: packets (worker), the
+workers' lives (crew), what the operator sees on a screen (cli, observe).
+
+    TERM    drain: no new calls, end when the last one has ended or time is up; a second one ends it now
+    INT     end now
+    HUP     read configuration and keys again
+    USR2    replace this process by what is installed now
 
 No thread may run in the process that enters a Supervisor: a fork copies only the thread that calls it.
 """
@@ -10,51 +15,63 @@ from __future__ import annotations
 
 import logging
 import os
-import pwd
 import signal
-import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
+from mmap import mmap
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 from fastrelay._ext.host import offload_works
-from fastrelay.errors import ConfigError, WorkerError
+from fastrelay.errors import ConfigError
 from fastrelay.observe.logs import facts
-from fastrelay.relay.resources import WorkerResources, open_resources
+from fastrelay.observe.status import RelayState, RelayStatus
+from fastrelay.relay import handover, reload, upgrade
+from fastrelay.relay.addresses import listen_on
+from fastrelay.relay.crew import Crew
+from fastrelay.relay.handover import Inheritance
+from fastrelay.relay.notify import ServiceManager
+from fastrelay.relay.observer import Observer
+from fastrelay.relay.privileges import account_of, choose_cpus, drop_privileges
+from fastrelay.relay.resources import HASH_KEY_BYTES
+from fastrelay.relay.run_dir import RunDir
 from fastrelay.relay.settings import RelaySettings
-from fastrelay.relay.worker import READY, RELOADED, WorkerPlan, become_worker
+from fastrelay.relay.tallies import Tallies, key_statuses
 from fastrelay.routing.keys import KeyRing
 from fastrelay.wire.address import format_endpoint
 
 LOG = logging.getLogger(__name__)
 
-SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
-START_PATIENCE_S = 10.0
-ANSWER_PATIENCE_S = 2.0
-STOP_PATIENCE_S = 2.0
-
-
-@dataclass(slots=True)
-class WorkerProcess:
-    """A running worker. `control` is our end of the socket pair; closing it is the order to stop."""
-
-    index: int
-    pid: int
-    control: socket.socket
+SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD})
+TICK_S: Final = 0.1
+"""How often workers are looked at: a part of the time after which one counts as stuck."""
 
 
 class Supervisor:
     """One relay. Entering it starts the workers; leaving it ends what still runs and closes what it opened."""
 
-    def __init__(self, settings: RelaySettings) -> None:
-        self._settings = settings
-        self._workers: list[WorkerProcess] = []
-        self._ring = KeyRing(())
+    def __init__(
+        self,
+        settings: RelaySettings,
+        *,
+        read_settings: Callable[[], RelaySettings] | None = None,
+        release: str = "",
+    ) -> None:
+        self.settings = settings
+        self.ring = KeyRing(())
+        self._read_settings = read_settings or (lambda: settings)
+        self._release = release
         self._former_mask: set[signal.Signals | int] | None = None
-        self.resources: list[WorkerResources] = []
+        self._manager = ServiceManager(os.environ)
+        self._run_dir: RunDir | None = None
+        self._crew: Crew | None = None
+        self._observer = Observer(settings.log_form)
+        self._rehearsal: upgrade.Rehearsal | None = None
+        self._tallies = Tallies(time.time())
+        self._state = RelayState.STARTING
+        self._has_ended_workers = True
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
@@ -69,11 +86,18 @@ class Supervisor:
         self.close()
 
     def close(self) -> None:
-        """End at once what still runs, and close what was opened."""
-        self._kill()
-        for resources in self.resources:
-            resources.close()
-        self.resources.clear()
+        """End at once what still runs, and close what was opened; workers that we could not take over go on."""
+        if self._rehearsal is not None:
+            self._rehearsal.close()
+        self._observer.close()
+        if self._crew is not None:
+            self._crew.close(ends_workers=self._has_ended_workers)
+            self._crew = None
+        if self._run_dir is not None:
+            if self._has_ended_workers:
+                self._run_dir.clear()
+            self._run_dir.unlock()
+            self._run_dir = None
         if self._former_mask is not None:
             # what came too late to matter must not strike when it is let through
             while signal.sigtimedwait(SIGNALS, 0) is not None:
@@ -82,202 +106,287 @@ class Supervisor:
             self._former_mask = None
 
     @property
+    def crew(self) -> Crew:
+        assert self._crew is not None, "the supervisor has been entered"
+        return self._crew
+
+    @property
+    def counter_pages(self) -> list[mmap]:
+        """What each worker counts, live."""
+        return [member.resources.counter_page.memory for member in self.crew.members]
+
+    @property
     def listening(self) -> list[str]:
         """The addresses for clients, which all workers share."""
-        return [format_endpoint(opened.ip, opened.port) for opened in self.resources[0].listeners]
+        listeners = self.crew.members[0].resources.listeners
+        return [format_endpoint(each.opened.ip, each.opened.port) for each in listeners if not each.is_leaving]
 
     @property
     def trunks(self) -> list[str]:
         """The address towards transceivers of each worker."""
-        return [format_endpoint(resources.trunk.ip, resources.trunk.port) for resources in self.resources]
+        return [member.trunk for member in self.crew.members]
+
+    @property
+    def admin(self) -> str | None:
+        """Where health and metrics are served over TCP."""
+        return self._observer.address
 
     # --- start
 
     def _start(self) -> None:
         # blocked from here on and taken one by one in serve(): none is lost, and none interrupts
         self._former_mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS))
-        cpus = choose_cpus(self._settings)
-        is_offloading = self._settings.is_offloading and self._offload_is_sound()
-        self._settings = replace(self._settings, is_offloading=is_offloading)
-        self.resources = open_resources(self._settings)
+        cpus = choose_cpus(self.settings)
+        is_offloading = self.settings.is_offloading and self._offload_is_sound()
+        self.settings = replace(self.settings, is_offloading=is_offloading)
+        inheritance = self._inherit()
+        self._has_ended_workers = not any(heir.process is not None for heir in inheritance.heirs)
+        keys = [heir.resources.hash_key for heir in inheritance.heirs]
+        hash_key = next((key for key in keys if key is not None), None) or os.urandom(HASH_KEY_BYTES)
+        self._crew = Crew(self.settings, self.ring, hash_key, self._release, self._run_dir)
+        self._crew.open(inheritance.heirs, cpus)
+        if self.settings.admin is not None and self._observer.tcp is None:
+            self._observer.listen(self.settings.admin)
         self._report_warnings()
         # order matters: sockets may need privileges, keys must not; what can be read now can be reloaded later
-        if self._settings.user is not None:
-            drop_privileges(self._settings.user)
-        self._ring = self._load_ring()
-        for index, resources in enumerate(self.resources):
-            self._fork(WorkerPlan(index, cpus[index], resources, self._settings, self._ring, is_offloading))
-        for worker in self._workers:
-            if self._answer(worker, START_PATIENCE_S) != READY:
-                raise WorkerError(f"worker {worker.index} (pid {worker.pid}) did not start")
-        for worker in self._workers:
-            LOG.info("worker started", extra=facts(worker=worker.index, pid=worker.pid, cpu=cpus[worker.index]))
+        if self.settings.user is not None:
+            drop_privileges(self.settings.user)
+        self.ring = self._crew.ring = self._load_ring()
+        self._open_run_dir_sockets()
+        if inheritance.heirs:
+            listen_on([member.resources for member in self._crew.members], self.settings)
+        self._crew.start()
+        # from here on it is ours to end them
+        self._has_ended_workers = True
+        self._keep_descriptors()
+        self._begin(inheritance)
+
+    def _begin(self, inheritance: Inheritance) -> None:
+        since_s = self._tallies.draining_since_s
+        if since_s is not None:
+            self.crew.drain()
+        self._state = RelayState.SERVING if since_s is None else RelayState.DRAINING
+        self._observer.look_after(time.monotonic())
+        self._publish()
+        self._manager.ready(self._in_words())
+        if inheritance.heirs:
+            LOG.info("relay taken over", extra=facts(way=inheritance.way, workers=len(inheritance.heirs)))
+
+    def _inherit(self) -> Inheritance:
+        """From an exec, from orphaned workers, or from the service manager; nothing at a first start."""
+        by_exec = handover.inherited(os.environ)
+        if by_exec is not None:
+            self._take_state(by_exec)
+            return by_exec
+        if self.settings.run_dir is None:
+            return handover.stored(os.environ)
+        self._run_dir = RunDir.make(self.settings.run_dir, account_of(self.settings.user))
+        self._run_dir.lock()
+        found = handover.adopted(self._run_dir)
+        if found.heirs:
+            self._tallies.adoptions += 1
+            return found
+        return handover.stored(os.environ)
+
+    def _take_state(self, inheritance: Inheritance) -> None:
+        state = inheritance.state
+        self._tallies = Tallies(**state["tallies"])
+        self._tallies.upgrades += 1
+        if state["lock"] is not None and self.settings.run_dir is not None:
+            self._run_dir = RunDir(self.settings.run_dir)
+            self._run_dir.take_over_lock(state["lock"])
+        self._observer.take_over(state["admin"])
+
+    def _open_run_dir_sockets(self) -> None:
+        if self._run_dir is not None:
+            self.crew.open_orphanages()
+            if self._observer.unix is None:
+                self._observer.unix = self._run_dir.listen_for_admin()
 
     def _offload_is_sound(self) -> bool:
-        if offload_works(":" in self._settings.trunk[0]):
+        if offload_works(":" in self.settings.trunk[0]):
             return True
         LOG.warning("UDP_SEGMENT does not deliver what is sent on this kernel: the trunk goes without, at more CPU")
         return False
 
     def _report_warnings(self) -> None:
-        warnings = [
-            warning
-            for resources in self.resources
-            for opened in (*resources.listeners, resources.trunk)
-            for warning in opened.warnings
-        ]
+        warnings = [warning for member in self.crew.members for warning in member.resources.warnings]
         for warning in dict.fromkeys(warnings):
             LOG.warning(warning)
+        if self.settings.run_dir is None:
+            LOG.warning("no run directory: workers end with their supervisor, and commands cannot find this relay")
 
     def _load_ring(self) -> KeyRing:
-        ring = self._settings.load_keys()
+        ring = self.settings.load_keys()
         ring.minting_key(time.time())  # without one the trunk would have no MAC
         return ring
-
-    def _fork(self, plan: WorkerPlan) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            ours.close()
-            # a sibling's end kept open here would hide the supervisor's death from that sibling
-            for sibling in self._workers:
-                sibling.control.close()
-            become_worker(plan, theirs)
-        theirs.close()
-        self._workers.append(WorkerProcess(plan.index, pid, ours))
-
-    def _answer(self, worker: WorkerProcess, patience_s: float) -> bytes:
-        """What the worker says next; nothing when it is gone or silent."""
-        worker.control.settimeout(patience_s)
-        try:
-            return worker.control.recv(64)
-        except (TimeoutError, ConnectionResetError):
-            return b""
 
     # --- serve
 
     def serve(self, on_tick: Callable[[], None] | None = None, tick_s: float = 1.0) -> None:
-        """Run until TERM or INT. `on_tick` is called at once and then every `tick_s`. WorkerError when one dies."""
+        """Run until the operator ends it. `on_tick` is called at once and then every `tick_s`."""
         due_s = time.monotonic()
-        while True:
-            if on_tick is not None and time.monotonic() >= due_s:
+        while self._state is not RelayState.STOPPING:
+            now_s = time.monotonic()
+            if on_tick is not None and now_s >= due_s:
                 on_tick()
-                due_s = max(due_s + tick_s, time.monotonic())
-            wait_s = tick_s if on_tick is None else due_s - time.monotonic()
-            received = signal.sigtimedwait(SIGNALS, max(wait_s, 0.0))
-            number = None if received is None else received.si_signo
-            if number in (signal.SIGTERM, signal.SIGINT):
-                LOG.info("stopping", extra=facts(signal=signal.Signals(number).name))
-                self._stop()
-                return
-            if number == signal.SIGHUP:
-                self._reload()
-            self._look_for_the_dead()
+                due_s = max(due_s + tick_s, now_s)
+            wait_s = TICK_S if on_tick is None else min(TICK_S, max(due_s - now_s, 0.0))
+            received = signal.sigtimedwait(SIGNALS, wait_s)
+            if received is not None:
+                self._take_signal(received.si_signo)
+            self._go_on()
+        self._stop()
 
-    def _reload(self) -> None:
-        """All of the new ring or nothing of it."""
-        try:
-            ring = self._load_ring()
-        except ConfigError as error:
-            LOG.error("key ring refused, the old one stays", extra=facts(problem=str(error)))
+    def _take_signal(self, number: int) -> None:
+        if number == signal.SIGTERM and self._state is not RelayState.DRAINING:
+            self._drain()
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            LOG.info("stopping", extra=facts(signal=signal.Signals(number).name, flows=self.crew.flows))
+            self._state = RelayState.STOPPING
+        elif number == signal.SIGHUP:
+            self._reload()
+        elif number == signal.SIGUSR2:
+            self._rehearse()
+
+    def _go_on(self) -> None:
+        """What is due between two signals."""
+        now_s = time.monotonic()
+        self.crew.look_after(now_s)
+        if self.crew.replace_next():
+            self._keep_descriptors()
+        if self._rehearsal is not None:
+            self._look_at_rehearsal(self._rehearsal)
+        if self._state is RelayState.DRAINING:
+            self._look_at_drain()
+        self._observer.look_after(now_s)
+        self._publish()
+        self._manager.feed_watchdog()
+
+    # --- drain and stop
+
+    def _drain(self) -> None:
+        self._state = RelayState.DRAINING
+        self._tallies.draining_since_s = time.time()
+        LOG.info("draining", extra=facts(flows=self.crew.flows, at_most_s=self.settings.drain_timeout_s))
+        self._manager.status(self._in_words())
+        self.crew.drain()
+
+    @property
+    def _deadline_s(self) -> float | None:
+        since_s = self._tallies.draining_since_s
+        return None if since_s is None else since_s + self.settings.drain_timeout_s
+
+    def _look_at_drain(self) -> None:
+        flows = self.crew.flows
+        if not flows:
+            LOG.info("drained")
+        elif self._deadline_s is not None and time.time() >= self._deadline_s:
+            LOG.warning("the time to drain is up", extra=facts(flows=flows))
+        else:
             return
-        message = ring.build().encode()
-        for worker in self._workers:
-            worker.control.settimeout(ANSWER_PATIENCE_S)
-            with suppress(OSError):  # one that is gone gives no answer below either
-                worker.control.send(message)
-        answers = [self._answer(worker, ANSWER_PATIENCE_S) for worker in self._workers]
-        for worker, answer in zip(self._workers, answers, strict=True):
-            if answer != RELOADED:
-                LOG.error("worker did not take the key ring", extra=facts(worker=worker.index))
-        if all(answer == RELOADED for answer in answers):
-            LOG.info("key ring reloaded", extra=facts(**ring_changes(self._ring, ring)))
-        self._ring = ring
-
-    def _look_for_the_dead(self) -> None:
-        for worker in list(self._workers):
-            ended = _wait_for(worker.pid)
-            if ended is not None:
-                self._forget(worker)
-                self._stop()
-                raise WorkerError(f"worker {worker.index} (pid {worker.pid}) died ({ended}); the relay ends with it")
-
-    # --- stop
+        self._state = RelayState.STOPPING
 
     def _stop(self) -> None:
-        """Ends the workers cleanly: each finishes its slice. A second signal, or too long a wait, ends them at once."""
-        for worker in self._workers:
-            worker.control.close()
-        deadline_s = time.monotonic() + STOP_PATIENCE_S
-        while self._workers:
-            for worker in list(self._workers):
-                if _wait_for(worker.pid) is not None:
-                    self._forget(worker)
-            if not self._workers:
+        self._manager.stopping(self._in_words())
+        self._publish()
+        for heir in self.crew.heirs:
+            for name in handover.stored_names(heir):
+                self._manager.forget(name)
+        self._manager.forget(handover.STORED_STATE)
+        self.crew.stop()
+
+    # --- reload
+
+    def _reload(self) -> None:
+        """All of the new configuration or nothing of it."""
+        self._manager.reloading()
+        try:
+            changes = reload.apply(self.crew, self.settings, self._read_settings())
+        except ConfigError as error:
+            self._tallies.reloads_refused += 1
+            self._tallies.last_problem = str(error)
+            LOG.error("reload refused, everything stays as it was", extra=facts(problem=str(error)))
+        else:
+            self._tallies.reloads += 1
+            self.settings, self.ring = self.crew.settings, self.crew.ring
+            LOG.info("reloaded", extra=facts(**changes))
+            self._keep_descriptors()
+        self._manager.ready(self._in_words())
+
+    # --- upgrade
+
+    def _rehearse(self) -> None:
+        if self._rehearsal is not None:
+            LOG.warning("an upgrade is under way already")
+            return
+        try:
+            self._rehearsal = upgrade.Rehearsal(upgrade.own_command(), self._handover_state())
+        except ConfigError as error:
+            self._refuse_upgrade(error)
+
+    def _look_at_rehearsal(self, rehearsal: upgrade.Rehearsal) -> None:
+        try:
+            said = rehearsal.outcome()
+            if said is None:
                 return
-            left_s = deadline_s - time.monotonic()
-            received = signal.sigtimedwait(SIGNALS - {signal.SIGHUP}, max(left_s, 0.0))
-            if received is None or received.si_signo != signal.SIGCHLD:
-                LOG.warning(
-                    "workers are ended at once", extra=facts(workers=[worker.index for worker in self._workers])
-                )
-                self._kill()
+            self._rehearsal = None
+            LOG.info("upgrading", extra=facts(old=self._release, new=said["release"], keeps_flows=said["keeps_flows"]))
+            self._manager.reloading()
+            self._observer.stop()
+            crew = self.crew
+            descriptors = [descriptor for heir in crew.heirs for descriptor in handover.descriptors(heir)]
+            lock = [] if self._run_dir is None else [self._run_dir.lock_descriptor or -1]
+            admin = [listener.fileno() for _, listener in self._observer.sockets]
+            upgrade.become(upgrade.own_command(), self._handover_state(), [*descriptors, *lock, *admin])
+        except ConfigError as error:
+            self._rehearsal = None
+            self._refuse_upgrade(error)
 
-    def _kill(self) -> None:
-        for worker in list(self._workers):
-            os.kill(worker.pid, signal.SIGKILL)
-            os.waitpid(worker.pid, 0)
-            self._forget(worker)
+    def _refuse_upgrade(self, error: ConfigError) -> None:
+        self._tallies.upgrades_refused += 1
+        self._tallies.last_problem = str(error)
+        LOG.error("upgrade refused, the old release serves on", extra=facts(problem=error.problem))
 
-    def _forget(self, worker: WorkerProcess) -> None:
-        worker.control.close()
-        self._workers.remove(worker)
+    def _handover_state(self) -> dict[str, Any]:
+        return {
+            "release": self._release,
+            "workers": handover.describe(self.crew.heirs),
+            "tallies": self._tallies.build(),
+            "lock": None if self._run_dir is None else self._run_dir.lock_descriptor,
+            "admin": {name: listener.fileno() for name, listener in self._observer.sockets},
+        }
 
+    # --- what others are told
 
-def _wait_for(pid: int) -> str | None:
-    """How a worker ended, or None while it runs."""
-    waited, status = os.waitpid(pid, os.WNOHANG)
-    if not waited:
-        return None
-    code = os.waitstatus_to_exitcode(status)
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    def _keep_descriptors(self) -> None:
+        """The service manager gets what a start after the death of all of us would need."""
+        heirs = self.crew.heirs
+        for heir in heirs:
+            for name, descriptor in handover.stored_names(heir).items():
+                self._manager.keep(name, descriptor)
+        state = handover.write_state(handover.stored_state(heirs))
+        self._manager.forget(handover.STORED_STATE)
+        self._manager.keep(handover.STORED_STATE, state)
+        os.close(state)
 
+    def _publish(self) -> None:
+        self._observer.tell(self.status(), [(member.index, member.resources) for member in self.crew.members])
 
-def choose_cpus(settings: RelaySettings) -> list[int]:
-    """A CPU for each worker: those asked for, else the process's own in turn."""
-    available = sorted(os.sched_getaffinity(0))
-    missing = [cpu for cpu in settings.cpus if cpu not in available]
-    if missing:
-        raise ConfigError("--cpus", f"{missing[0]} is not among this process's CPUs {','.join(map(str, available))}")
-    if settings.cpus:
-        return list(settings.cpus)
-    if settings.workers > len(available):
-        LOG.warning("more workers than CPUs: they will wait for each other", extra=facts(cpus=len(available)))
-    return [available[index % len(available)] for index in range(settings.workers)]
+    def status(self) -> RelayStatus:
+        """How this relay stands."""
+        return RelayStatus(
+            release=self._release,
+            pid=os.getpid(),
+            state=self._state,
+            listen=tuple(self.listening),
+            workers=tuple(member.status for member in self.crew.members),
+            keys=key_statuses(self.ring, int(time.time())),
+            drain_deadline_s=self._deadline_s,
+            steering=self.crew.steerer.way.value,
+            config=self.settings.shown,
+            **self._tallies.build(),
+        )
 
-
-def drop_privileges(user: str) -> None:
-    """Become another user for good, with that user's groups alone."""
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError:
-        raise ConfigError("--user", f"there is no user {user!r}") from None
-    if account.pw_uid == os.geteuid():
-        return
-    try:
-        os.initgroups(account.pw_name, account.pw_gid)
-        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-        os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
-    except PermissionError as error:
-        raise ConfigError("--user", f"cannot become {user!r}: only root may") from error
-
-
-def ring_changes(old: KeyRing, new: KeyRing) -> dict[str, list[int]]:
-    """Which key ids came, went, or have other times. An id with another secret came and went."""
-    before = {(key.id, key.secret): key for key in old.keys}
-    after = {(key.id, key.secret): key for key in new.keys}
-    return {
-        "added": [key.id for name, key in after.items() if name not in before],
-        "dropped": [key.id for name, key in before.items() if name not in after],
-        "changed": [key.id for name, key in after.items() if name in before and key != before[name]],
-    }
+    def _in_words(self) -> str:
+        return f"{self._state}: {len(self.crew.members)} workers, {self.crew.flows} flows"

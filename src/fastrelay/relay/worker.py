@@ -1,10 +1,20 @@
-"""One relay worker: a process that runs the loop until its supervisor is gone.
+"""One relay worker: a process that runs the loop, and between two slices does as it is told.
 
-Lives here: what happens in the child after the fork, and what the two say to each other. Must not live here: forking,
-signals of the operator, opening anything (supervisor, resources).
+Lives here: what happens in the child after the fork, and the orders it takes. Must not live here: forking, signals of
+the operator, opening anything (process, crew, resources).
 
-They talk over a socket pair that keeps message borders. The worker says READY, takes a key ring (the JSON of a ring
-file) and says RELOADED. End of file is the order to stop: it also comes when the supervisor dies.
+A worker is forked beside its predecessor and waits. When the predecessor has gone, the order `serve` comes, and it
+attaches to the same sockets and the same page: at no time do two of them work on one table.
+
+    order       with                        answer
+    serve       -                           serving
+    settings    keys, allowed, limits       taken
+    drain       is_draining                 taken
+    sibling     worker, a flow page         taken
+    forget      worker                      taken
+    stop        -                           none: it finishes its slice and ends
+
+When its supervisor has died, a worker goes on, and waits on its socket in the run directory for the next one.
 """
 
 from __future__ import annotations
@@ -16,11 +26,18 @@ import socket
 import sys
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from mmap import mmap
+from typing import Any
 
 from fastrelay._ext.relay_loop import RelayLoop
+from fastrelay.io.channel import Channel, Message
 from fastrelay.observe.logs import facts
-from fastrelay.relay.resources import WorkerResources
+from fastrelay.relay.dataplane.limits import Limits
+from fastrelay.relay.introduction import Introduction
+from fastrelay.relay.resources import Page, WorkerResources
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.routing.keys import KeyRing
 
@@ -28,8 +45,8 @@ LOG = logging.getLogger(__name__)
 
 SLICE_MS = 100
 """How long the loop runs before it looks for an order: an order waits this long at most."""
-READY, RELOADED = b"ready", b"reloaded"
-ORDER_BYTES_MAX = 65536
+SERVING, TAKEN = "serving", "taken"
+ORPHANAGE_BACKLOG = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +58,23 @@ class WorkerPlan:
     resources: WorkerResources
     settings: RelaySettings
     ring: KeyRing
-    is_offloading: bool
+    hash_key: bytes
+    siblings: Mapping[int, mmap] = field(default_factory=dict)
+    is_draining: bool = False
+    orphanage: socket.socket | None = None
+    """Where it waits for adoption; None: it ends with its supervisor."""
 
 
-def become_worker(plan: WorkerPlan, control: socket.socket) -> None:
+def become_worker(plan: WorkerPlan, control: Channel) -> None:
     """Run as the worker in a forked child. Never returns, and unwinds nothing of the parent's."""
     status = 1
     try:
         _take_no_signals()
-        status = _serve(plan, control)
+        _close_all_but(plan, control)
+        os.sched_setaffinity(0, {plan.cpu})
+        worker = _Worker(plan, control)
+        status = worker.run()
+        worker.close()
     finally:
         if sys.exc_info()[0] is not None:
             traceback.print_exc()
@@ -59,40 +84,135 @@ def become_worker(plan: WorkerPlan, control: socket.socket) -> None:
 
 def _take_no_signals() -> None:
     """A terminal and a service manager signal the whole group; the supervisor alone decides what that means."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _serve(plan: WorkerPlan, control: socket.socket) -> int:
-    os.sched_setaffinity(0, {plan.cpu})
-    loop = build_loop(plan)
-    control.setblocking(False)
-    was_offloading = loop.is_offloading
-    try:
-        control.send(READY)
+def _close_all_but(plan: WorkerPlan, control: Channel) -> None:
+    """Whatever else the supervisor has open would stay open with us: a retired sibling's socket would go on taking
+    packets that nobody reads, and the lock of the run directory would outlive the supervisor."""
+    ours = {0, 1, 2, control.fileno(), *plan.resources.descriptors}
+    if plan.orphanage is not None:
+        ours.add(plan.orphanage.fileno())
+    beyond = max(ours) + 1
+    for descriptor in range(3, beyond):
+        if descriptor not in ours:
+            os.closerange(descriptor, descriptor + 1)
+    os.closerange(beyond, os.sysconf("SC_OPEN_MAX"))
+
+
+class _Worker:
+    """The child's own state between two slices."""
+
+    def __init__(self, plan: WorkerPlan, control: Channel) -> None:
+        self._plan = plan
+        self._control: Channel | None = control
+        self._siblings: dict[int, mmap] = dict(plan.siblings)
+        self._loop: RelayLoop | None = None
+        self._was_offloading = False
+        if plan.orphanage is not None:
+            # again, and by us: whoever connects asks the kernel for the id of the process that listens
+            plan.orphanage.listen(ORPHANAGE_BACKLOG)
+            plan.orphanage.setblocking(False)
+
+    def run(self) -> int:
         while True:
-            loop.run(SLICE_MS)
-            if was_offloading and not loop.is_offloading:
-                was_offloading = False
-                LOG.warning(
-                    "UDP_SEGMENT failed and is switched off until the next start", extra=facts(worker=plan.index)
-                )
-            try:
-                order = control.recv(ORDER_BYTES_MAX)
-            except BlockingIOError:
+            if self._loop is not None:
+                self._loop.run(SLICE_MS)
+                self._note_offload(self._loop)
+            if self._control is None:
+                self._look_for_a_supervisor()
                 continue
-            if not order:
+            try:
+                message = self._control.receive(timeout_s=0.0 if self._loop is not None else None)
+            except TimeoutError:
+                continue
+            if message is None:
+                if self._plan.orphanage is None or self._loop is None:
+                    return 0
+                self._become_orphan()
+            elif message.body.get("order") == "stop":
                 return 0
-            loop.set_keys(KeyRing.parse(order).entries())
-            control.send(RELOADED)
-    except (BrokenPipeError, ConnectionResetError):
-        return 0  # the supervisor went between two calls
+            else:
+                self._obey(message, self._control)
+
+    def close(self) -> None:
+        if self._control is not None:
+            self._control.close()
+
+    def _note_offload(self, loop: RelayLoop) -> None:
+        if self._was_offloading and not loop.is_offloading:
+            LOG.warning(
+                "UDP_SEGMENT failed and is switched off until the next start", extra=facts(worker=self._plan.index)
+            )
+        self._was_offloading = loop.is_offloading
+
+    # --- orders
+
+    def _obey(self, message: Message, control: Channel) -> None:
+        order = message.body.get("order")
+        if order == "serve":
+            self._loop = build_loop(self._plan, self._siblings)
+            self._was_offloading = self._loop.is_offloading
+            control.send({"said": SERVING})
+            return
+        assert self._loop is not None, "every order but `serve` is for a worker that serves"
+        if order == "settings":
+            take_settings(self._loop, message.body)
+        elif order == "drain":
+            self._loop.set_draining(message.body["is_draining"])
+        elif order == "sibling":
+            self._meet(message)
+        elif order == "forget":
+            self._siblings.pop(message.body["worker"], None)
+            self._loop.set_siblings(list(self._siblings.values()))
+        else:
+            LOG.error("an order that this release does not know", extra=facts(order=str(order)))
+        message.close()
+        control.send({"said": TAKEN})
+
+    def _meet(self, message: Message) -> None:
+        assert self._loop is not None
+        page = Page(message.descriptors.pop())
+        os.close(page.descriptor)
+        self._siblings[message.body["worker"]] = page.memory
+        self._loop.set_siblings(list(self._siblings.values()))
+
+    # --- without a supervisor
+
+    def _become_orphan(self) -> None:
+        assert self._control is not None
+        self._control.close()
+        self._control = None
+        LOG.error(
+            "the supervisor is gone; calls go on, and its successor is awaited", extra=facts(worker=self._plan.index)
+        )
+
+    def _look_for_a_supervisor(self) -> None:
+        assert self._plan.orphanage is not None
+        try:
+            end, _ = self._plan.orphanage.accept()
+        except BlockingIOError:
+            return
+        control = Channel(end)
+        if Introduction(self._plan.index, self._plan.resources, self._plan.orphanage).send(control):
+            self._control = control
+        else:
+            control.close()
 
 
-def build_loop(plan: WorkerPlan) -> RelayLoop:
+def take_settings(loop: RelayLoop, order: Mapping[str, Any]) -> None:
+    """What a running loop can take: the key ring, the networks of transceivers, the limits."""
+    loop.set_keys(KeyRing.parse(order["keys"].encode()).entries())
+    loop.set_allowed([ip_network(text) for text in order["allowed"]])
+    loop.set_limits(Limits(**order["limits"]))
+
+
+def build_loop(plan: WorkerPlan, siblings: Mapping[int, mmap]) -> RelayLoop:
+    """Attach to sockets and pages. Whoever did so before must have ended."""
     resources, settings = plan.resources, plan.settings
-    return RelayLoop(
+    loop = RelayLoop(
         plan.ring.entries(),
         settings.allowed,
         settings.cluster,
@@ -100,12 +220,23 @@ def build_loop(plan: WorkerPlan) -> RelayLoop:
         settings.limits,
         time.time_ns() // 1000,
         listeners=[
-            (opened.socket.fileno(), opened.socket.family, opened.ip, opened.port, opened.is_wildcard)
-            for opened in resources.listeners
+            (
+                listener.opened.socket.fileno(),
+                listener.opened.socket.family,
+                listener.opened.ip,
+                listener.opened.port,
+                listener.opened.is_wildcard,
+                not listener.is_leaving,
+            )
+            for listener in resources.listeners
         ],
         trunk=(resources.trunk.socket.fileno(), resources.trunk.socket.family),
-        is_offloading=plan.is_offloading,
+        is_offloading=settings.is_offloading,
         is_spinning=settings.is_spinning,
-        flow_page=resources.flow_page,
-        counter_page=resources.counter_page,
+        flow_page=resources.flow_page.memory,
+        counter_page=resources.counter_page.memory,
+        hash_key=plan.hash_key,
+        siblings=list(siblings.values()),
     )
+    loop.set_draining(plan.is_draining)
+    return loop

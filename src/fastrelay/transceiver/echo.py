@@ -11,12 +11,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from fastrelay.errors import TokenError, WireError
 from fastrelay.routing.keys import KeyRing
 from fastrelay.routing.token import find_key, ice_password
 from fastrelay.transceiver.trunk_port import OpenTrunkPort, Path
 from fastrelay.wire.stun import BINDING_REQUEST, CheckRefusal, build_response, parse_check, read_request
+
+Client: TypeAlias = tuple[str, int, int]
+"""Address, port and scope: what a client is known by."""
 
 TICK_S = 0.1
 """How often the port looks for HELLOs that are due, and the loop for an order to stop."""
@@ -42,12 +46,13 @@ class TrunkEcho:
         self._port = port
         self._keys = keys
         self._clock_s = clock_s
-        self._clients: OrderedDict[Path, None] = OrderedDict()  # in the order of their first check
+        # by address, in the order of their first check: another worker of the relay may carry a client from now on
+        self._clients: OrderedDict[Client, Path] = OrderedDict()
 
     @property
     def clients(self) -> list[Path]:
-        """Those that have shown a valid check and are not closed, the longest known first."""
-        return list(self._clients)
+        """Those that have shown a valid check and are not closed, as last heard, the longest known first."""
+        return list(self._clients.values())
 
     def set_ring(self, keys: KeyRing) -> None:
         """Take a rotated key ring, here and on the trunk."""
@@ -82,11 +87,9 @@ class TrunkEcho:
 
     def hang_up(self, clients: Iterable[Path]) -> None:
         """End these clients: the relay forgets their flows at once instead of when they fall silent."""
-        closing = [path for path in clients if path in self._clients]
+        closing = [path for path in clients if self._clients.pop(path.client, None) is not None]
         self._port.send_close(closing)
         self.counts.closes_sent += len(closing)
-        for path in closing:
-            del self._clients[path]
 
     def _answer(self, path: Path, payload: bytes) -> bytes | None:
         if len(payload) >= 2 and int.from_bytes(payload[:2], "big") == BINDING_REQUEST:
@@ -96,9 +99,10 @@ class TrunkEcho:
             else:
                 self.counts.checks_answered += 1
             return answer
-        if path not in self._clients:
+        if path.client not in self._clients:
             self.counts.frames_unvouched += 1
             return None
+        self._clients[path.client] = path
         self.counts.frames_echoed += 1
         return payload
 
@@ -113,8 +117,7 @@ class TrunkEcho:
             request = read_request(payload, password)
         except (UnicodeDecodeError, TokenError, WireError):
             return None
-        if path not in self._clients:
-            if len(self._clients) >= CLIENTS_MAX:
-                self._clients.popitem(last=False)
-            self._clients[path] = None
+        if path.client not in self._clients and len(self._clients) >= CLIENTS_MAX:
+            self._clients.popitem(last=False)
+        self._clients[path.client] = path
         return build_response(request.transaction_id, path.client[:2], password)

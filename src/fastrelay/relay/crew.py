@@ -1,0 +1,365 @@
+"""The workers of one relay: starting them, replacing them while packets come, and giving up none of their flows.
+
+Lives here: succession, the heartbeat, growing and retiring. Must not live here: why it happens (supervisor), the
+processes themselves (process, worker), the kernel's choice among them (steering).
+
+Everything that replaces a worker is one operation, succession: the successor is forked first and waits, the
+predecessor finishes its slice and ends, the successor attaches to the same sockets and the same page. What arrives in
+between waits in the sockets. A crash and a hang differ from a reload and an upgrade in one thing: the predecessor does
+not finish its slice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from fastrelay.errors import ConfigError, WorkerError
+from fastrelay.observe.logs import facts
+from fastrelay.observe.status import WorkerState
+from fastrelay.relay.handover import Heir
+from fastrelay.relay.member import Member
+from fastrelay.relay.process import WorkerProcess
+from fastrelay.relay.resources import open_worker
+from fastrelay.relay.run_dir import RunDir
+from fastrelay.relay.settings import RelaySettings
+from fastrelay.relay.steering import Steerer
+from fastrelay.relay.worker import SERVING, TAKEN, WorkerPlan
+from fastrelay.routing.keys import KeyRing
+
+LOG = logging.getLogger(__name__)
+
+START_PATIENCE_S: Final = 10.0
+ANSWER_PATIENCE_S: Final = 2.0
+HANG_AFTER_MS: Final = 1200
+"""A worker turns its loop every 50 ms even when idle."""
+QUICK_DEATH_S: Final = 10.0
+"""A worker that dies sooner than this after its start is held back a little longer each time."""
+RETRY_FIRST_S, RETRY_LAST_S = 0.1, 5.0
+DEATHS_BY_PAGE: Final = 3
+"""Quick deaths in a row after which the flow page itself is the suspect."""
+
+
+class Crew:
+    """All workers. Their places are their indexes, and the order of their sockets in each group of the kernel."""
+
+    def __init__(
+        self, settings: RelaySettings, ring: KeyRing, hash_key: bytes, release: str, run_dir: RunDir | None
+    ) -> None:
+        self.settings = settings
+        self.ring = ring
+        self.members: list[Member] = []
+        # the same salt for as long as the tables live: clients stay with their workers over an upgrade
+        self.steerer = Steerer(settings.steering, int.from_bytes(hash_key[:4], "big"))
+        self.is_draining = False
+        self._hash_key = hash_key
+        self._release = release
+        self._run_dir = run_dir
+
+    # --- opening and starting
+
+    def open(self, heirs: Sequence[Heir], cpus: Sequence[int]) -> None:
+        """Take over what is there, and open what is missing for one worker on each of these CPUs."""
+        for heir in heirs:
+            self._refuse_other_sizes(heir)
+            if heir.resources.replace_misfits(heir.index):
+                LOG.warning("the table has another form in this release: flows come back from the trunk")
+            is_running = heir.process is not None
+            self.members.append(
+                Member(
+                    heir,
+                    cpus[heir.index % len(cpus)],
+                    WorkerState.SERVING if is_running else WorkerState.STARTING,
+                    started_s=time.monotonic(),
+                    is_due=is_running,
+                    is_retiring=heir.index >= len(cpus),
+                )
+            )
+        for index in range(len(self.members), len(cpus)):
+            self._open_member(index, cpus[index])
+
+    def _refuse_other_sizes(self, heir: Heir) -> None:
+        if heir.resources.capacity != self.settings.limits.flows:
+            raise ConfigError(
+                "--flows", f"the tables that are taken over hold {heir.resources.capacity}; other sizes need a restart"
+            )
+
+    def _open_member(self, index: int, cpu: int) -> Member:
+        resources = open_worker(self.settings, index, [member.resources for member in self.members])
+        member = Member(Heir(index, resources, None, None), cpu)
+        self.members.append(member)
+        return member
+
+    def open_orphanages(self) -> None:
+        """Once privileges are dropped: the sockets on which workers wait for another supervisor."""
+        if self._run_dir is not None:
+            for member in self.members:
+                if member.heir.orphanage is None:
+                    member.heir.orphanage = self._run_dir.listen_for_adoption(member.index)
+
+    def start(self) -> None:
+        """Start every worker that has no process. WorkerError when one does not come up."""
+        waiting = [member for member in self.members if member.process is None]
+        for member in waiting:
+            self._fork(member)
+            self._order_to_serve(member)
+        for member in waiting:
+            if not self._serves(member):
+                raise WorkerError(f"worker {member.index} did not start ({member.last_end or 'no answer'})")
+        self.steer()
+
+    def _fork(self, member: Member) -> None:
+        member.heir.process = WorkerProcess.fork(
+            WorkerPlan(
+                member.index,
+                member.cpu,
+                member.resources,
+                self.settings,
+                self.ring,
+                self._hash_key,
+                {other.index: other.resources.flow_page.memory for other in self.members if other is not member},
+                self.is_draining or member.is_retiring,
+                member.heir.orphanage,
+            )
+        )
+
+    def _order_to_serve(self, member: Member) -> None:
+        assert member.process is not None
+        member.process.tell("serve")
+        member.started_s, member.started_at_s = time.monotonic(), time.time()
+        member.release = self._release
+
+    def _serves(self, member: Member) -> bool:
+        """Whether a worker that was told to serve does; one that does not is ended."""
+        process = member.process
+        assert process is not None
+        if process.answer(START_PATIENCE_S) != SERVING:
+            process.kill()
+            member.last_end = process.last_end
+            member.heir.process = None
+            return False
+        member.state = WorkerState.SERVING
+        LOG.info("worker started", extra=facts(worker=member.index, pid=process.pid, cpu=member.cpu))
+        return True
+
+    # --- succession
+
+    def replace_all(self) -> None:
+        """Every worker's process is to make way for another, one after the other."""
+        for member in self.members:
+            member.is_due = True
+
+    def replace_next(self) -> bool:
+        """Replace the next process that is due; whether there was one."""
+        for member in self.members:
+            if member.is_due:
+                member.is_due = False
+                self._succeed(member)
+                return True
+        return False
+
+    def _succeed(self, member: Member) -> None:
+        predecessor = member.process
+        self._fork(member)
+        if predecessor is not None:
+            predecessor.ask_to_stop()
+            if not predecessor.wait_for_end():
+                LOG.warning("worker did not stop and was ended", extra=facts(worker=member.index, pid=predecessor.pid))
+        self._order_to_serve(member)
+        if not self._serves(member):
+            self._hold_back(member, time.monotonic())
+
+    # --- looking after them
+
+    def look_after(self, now_s: float) -> None:
+        """Replace the dead and the stuck, and let go of the retired whose flows have gone."""
+        for member in self.members:
+            if member.state is WorkerState.WAITING:
+                if now_s >= member.retry_s:
+                    self._restart(member)
+            elif member.process is None or not member.process.is_alive:
+                self._bury(member, now_s)
+            elif self._is_stuck(member, now_s):
+                self._end_stuck(member, now_s)
+        self._let_retired_go()
+
+    def _is_stuck(self, member: Member, now_s: float) -> bool:
+        silent_ms = now_s * 1000 - max(member.resources.alive_ms, member.started_s * 1000)
+        return silent_ms > HANG_AFTER_MS
+
+    def _end_stuck(self, member: Member, now_s: float) -> None:
+        assert member.process is not None
+        silent_s = now_s - member.resources.alive_ms / 1000
+        LOG.error(
+            "worker is stuck and is replaced",
+            extra=facts(worker=member.index, pid=member.process.pid, silent_s=round(silent_s, 1)),
+        )
+        member.hangs += 1
+        member.process.kill()
+        self._bury(member, now_s)
+
+    def _bury(self, member: Member, now_s: float) -> None:
+        process = member.process
+        if process is not None:
+            process.close()
+            member.last_end = process.last_end
+            member.heir.process = None
+            LOG.error(
+                "worker died", extra=facts(worker=member.index, pid=process.pid, end=process.last_end or "unknown")
+            )
+        self._hold_back(member, now_s)
+        if now_s >= member.retry_s:
+            self._restart(member)
+
+    def _hold_back(self, member: Member, now_s: float) -> None:
+        """The first death is forgiven at once; one that follows soon costs a wait that doubles."""
+        if now_s - member.started_s > QUICK_DEATH_S:
+            member.quick_deaths = 0
+        member.quick_deaths += 1
+        wait_s = 0.0
+        if member.quick_deaths > 1:
+            wait_s = min(RETRY_FIRST_S * 2 ** (member.quick_deaths - 2), RETRY_LAST_S)
+        if member.quick_deaths % DEATHS_BY_PAGE == 0:
+            LOG.error("worker keeps dying: its flow table is built anew", extra=facts(worker=member.index))
+            member.resources.forget_flows()
+        member.retry_s = now_s + wait_s
+        member.state = WorkerState.WAITING
+        if wait_s:
+            LOG.warning("worker is held back", extra=facts(worker=member.index, seconds=wait_s))
+            self.steer()
+
+    def _restart(self, member: Member) -> None:
+        member.state = WorkerState.STARTING
+        member.restarts += 1
+        self._fork(member)
+        self._order_to_serve(member)
+        if not self._serves(member):
+            self._hold_back(member, time.monotonic())
+            return
+        self.steer()
+
+    # --- more workers, and fewer
+
+    def resize(self, cpus: Sequence[int]) -> None:
+        """One worker on each of these CPUs, from now on. ConfigError, with nothing changed, when that cannot be."""
+        added: list[Member] = []
+        try:
+            for index in range(len(self.members), len(cpus)):
+                added.append(self._open_member(index, cpus[index]))
+        except ConfigError:
+            for member in added:
+                self.members.remove(member)
+                member.resources.close()
+            raise
+        self.open_orphanages()
+        for member in added:
+            for other in self.members:
+                if other.process is not None:
+                    other.process.tell("sibling", [member.resources.flow_page.descriptor], worker=member.index)
+                    other.process.answer(ANSWER_PATIENCE_S)
+        for member in added:
+            self._restart(member)
+            member.restarts = 0
+        for member in self.members:
+            self._set_retiring(member, is_retiring=member.index >= len(cpus))
+            if member.index < len(cpus) and member.cpu != cpus[member.index]:
+                member.cpu = cpus[member.index]
+                member.is_due = True
+        self.steer()
+
+    def _set_retiring(self, member: Member, *, is_retiring: bool) -> None:
+        if is_retiring == member.is_retiring:
+            return
+        member.is_retiring = is_retiring
+        if member.process is not None:
+            member.process.tell("drain", is_draining=is_retiring or self.is_draining)
+            member.process.answer(ANSWER_PATIENCE_S)
+        LOG.info("worker retires" if is_retiring else "worker is kept after all", extra=facts(worker=member.index))
+
+    def _let_retired_go(self) -> None:
+        """From the last place down: a group of sockets stays in order only if its last ones leave first."""
+        while self.members and self.members[-1].is_retiring and not self.members[-1].resources.flows:
+            member = self.members.pop()
+            if member.process is not None:
+                member.process.stop()
+            member.close()
+            for other in self.members:
+                if other.process is not None:
+                    other.process.tell("forget", worker=member.index)
+                    other.process.answer(ANSWER_PATIENCE_S)
+            LOG.info("worker retired", extra=facts(worker=member.index))
+
+    # --- all of them at once
+
+    def take_settings(self, settings: RelaySettings, ring: KeyRing) -> None:
+        """Keys, networks and limits, into the running loops. One that does not answer is stuck, and is replaced."""
+        self.settings, self.ring = settings, ring
+        self._tell_all(
+            "settings",
+            keys=ring.build(),
+            allowed=[str(network) for network in settings.allowed],
+            limits=asdict(settings.limits),
+        )
+
+    def drain(self) -> None:
+        self.is_draining = True
+        self._tell_all("drain", is_draining=True)
+
+    def _tell_all(self, order: str, **values: Any) -> None:
+        told = [member for member in self.members if member.process is not None and not member.is_due]
+        for member in told:
+            assert member.process is not None
+            member.process.tell(order, **values)
+        for member in told:
+            assert member.process is not None
+            if member.process.answer(ANSWER_PATIENCE_S) != TAKEN:
+                LOG.error("worker did not take an order", extra=facts(worker=member.index, order=order))
+                member.is_due = True
+
+    def steer(self) -> None:
+        """Tell the kernel which workers may be chosen."""
+        active = [member for member in self.members if member.takes_clients]
+        self.steerer.steer(
+            [[listener.opened.socket for listener in member.resources.listeners] for member in self.members],
+            [(member.index, member.cpu) for member in active],
+        )
+
+    @property
+    def flows(self) -> int:
+        return sum(member.resources.flows for member in self.members)
+
+    @property
+    def heirs(self) -> list[Heir]:
+        return [member.heir for member in self.members]
+
+    # --- ending
+
+    def stop(self) -> None:
+        """Each finishes its slice; one that does not is ended."""
+        processes = list(_processes(self.members))
+        for process in processes:
+            process.ask_to_stop()
+        deadline_s = time.monotonic() + ANSWER_PATIENCE_S
+        for process in processes:
+            process.wait_for_end(max(deadline_s - time.monotonic(), 0.0))
+        for member in self.members:
+            member.heir.process = None
+
+    def close(self, *, ends_workers: bool) -> None:
+        """Close what is open; workers that still run are ended, or left to the next supervisor."""
+        for member in self.members:
+            if member.process is not None:
+                if ends_workers:
+                    member.process.kill()
+                else:
+                    member.process.let_go()
+                member.heir.process = None
+            member.close()
+        self.members.clear()
+
+
+def _processes(members: Iterable[Member]) -> Iterable[WorkerProcess]:
+    return (member.process for member in members if member.process is not None)

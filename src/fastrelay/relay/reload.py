@@ -1,0 +1,80 @@
+"""Another configuration for a running relay: all of it, or nothing.
+
+Lives here: what may change while calls go on, in which order it is done, and what is said of it. Must not live here:
+reading the configuration (configuration), how workers take it (crew).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Final
+
+from fastrelay.errors import ConfigError
+from fastrelay.relay.addresses import listen_on
+from fastrelay.relay.crew import Crew
+from fastrelay.relay.privileges import choose_cpus
+from fastrelay.relay.settings import RelaySettings, Steering
+from fastrelay.routing.keys import KeyRing
+
+FIXED: Final = {
+    "trunk": "--trunk",
+    "user": "--user",
+    "run_dir": "--run-dir",
+    "admin": "--admin",
+    "busy_poll_us": "--busy-poll",
+    "samples_latency": "--no-latency-samples",
+}
+"""What sockets and pages were made with."""
+BY_SUCCESSION: Final = ("cluster", "is_spinning", "is_offloading")
+"""What a worker is given at its start."""
+
+
+def apply(crew: Crew, old: RelaySettings, wanted: RelaySettings) -> dict[str, object]:
+    """Bring the crew to the wanted settings; what changed, in words for the log. ConfigError: nothing has changed."""
+    # whether offload works was found out at start, and is no wish
+    new = replace(wanted, is_offloading=wanted.is_offloading and old.is_offloading)
+    refuse_fixed(old, new)
+    cpus = choose_cpus(new)
+    if new.steering is Steering.KERNEL and len(cpus) < len(crew.members):
+        raise ConfigError("--workers", "cannot become fewer while the kernel steers by itself; use --steering hash")
+    ring = new.load_keys()
+    ring.minting_key(time.time())
+    # order matters: what can still be refused comes first
+    has_new_addresses = listen_on([member.resources for member in crew.members], new)
+    crew.resize(cpus)
+    changes: dict[str, object] = {f"keys_{how}": ids for how, ids in ring_changes(crew.ring, ring).items() if ids}
+    if has_new_addresses:
+        changes["listen"] = [f"{ip}:{port}" for ip, port in new.listen]
+    if len(cpus) != len(choose_cpus(old)):
+        changes["workers"] = len(cpus)
+    if new.limits != old.limits:
+        changes["limits"] = "changed"
+    if new.allowed != old.allowed:
+        changes["allow"] = [str(network) for network in new.allowed]
+    crew.take_settings(new, ring)
+    crew.steerer.wanted = new.steering
+    crew.steer()
+    if has_new_addresses or any(getattr(old, name) != getattr(new, name) for name in BY_SUCCESSION):
+        crew.replace_all()
+    return changes
+
+
+def refuse_fixed(old: RelaySettings, new: RelaySettings) -> None:
+    changed = [option for name, option in FIXED.items() if getattr(old, name) != getattr(new, name)]
+    for name in ("flows", "peers"):
+        if getattr(old.limits, name) != getattr(new.limits, name):
+            changed.append(f"--{name}")
+    if changed:
+        raise ConfigError(", ".join(changed), "cannot change while the relay runs; restart it")
+
+
+def ring_changes(old: KeyRing, new: KeyRing) -> dict[str, list[int]]:
+    """Which key ids came, went, or have other times. An id with another secret came and went."""
+    before = {(key.id, key.secret): key for key in old.keys}
+    after = {(key.id, key.secret): key for key in new.keys}
+    return {
+        "added": [key.id for name, key in after.items() if name not in before],
+        "dropped": [key.id for name, key in before.items() if name not in after],
+        "changed": [key.id for name, key in after.items() if name in before and key != before[name]],
+    }

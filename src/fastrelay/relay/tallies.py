@@ -1,0 +1,36 @@
+"""What a supervisor remembers beside its workers, and its successor after an upgrade goes on with.
+
+Lives here: those numbers, and a key ring as it may be shown. Must not live here: what is done with them (supervisor).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fastrelay.observe.status import KeyStatus
+from fastrelay.routing.keys import KeyRing
+
+
+@dataclass(slots=True)
+class Tallies:
+    """What a supervisor counts, and its successor goes on counting."""
+
+    started_at_s: float
+    reloads: int = 0
+    reloads_refused: int = 0
+    upgrades: int = 0
+    upgrades_refused: int = 0
+    adoptions: int = 0
+    draining_since_s: float | None = None
+    last_problem: str | None = None
+
+    def build(self) -> dict[str, Any]:
+        """As JSON values, under the names that RelayStatus has for them."""
+        return asdict(self)
+
+
+def key_statuses(ring: KeyRing, now_s: int) -> tuple[KeyStatus, ...]:
+    """Each key and its times, without its secret."""
+    minting = ring.minting_key(now_s).id if any(key.is_minting(now_s) for key in ring.keys) else None
+    return tuple(KeyStatus(key.id, key.mint_from_s, key.open_until_s, key.id == minting) for key in ring.keys)
