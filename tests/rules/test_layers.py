@@ -24,6 +24,7 @@ LADDERS = {
         ["fastrelay.observe"],
         ["fastrelay.relay", "fastrelay.relay.worker"],
         ["fastrelay.relay.supervisor"],
+        ["fastrelay.doctor"],
         ["fastrelay"],
         ["fastrelay.cli"],
     ],
