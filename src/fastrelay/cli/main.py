@@ -12,6 +12,7 @@ import click
 
 from fastrelay.cli.check import check
 from fastrelay.cli.config import config
+from fastrelay.cli.doctor import doctor
 from fastrelay.cli.drain import drain
 from fastrelay.cli.keys import keys
 from fastrelay.cli.relay import relay
@@ -36,6 +37,7 @@ def fastrelay() -> None:
 
 fastrelay.add_command(check)
 fastrelay.add_command(config)
+fastrelay.add_command(doctor)
 fastrelay.add_command(drain)
 fastrelay.add_command(keys)
 fastrelay.add_command(relay)
