@@ -81,7 +81,7 @@ class Channel:
         return True
 
     def receive(self, *, timeout_s: float | None = 0.0) -> Message | None:
-        """The next message, None when the other end has gone. TimeoutError when none came in time; None: no deadline."""
+        """The next message, None when the other end has gone. TimeoutError after `timeout_s`; None waits for ever."""
         self._end.settimeout(timeout_s)
         try:
             text, descriptors, flags, _ = socket.recv_fds(self._end, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX)

@@ -25,6 +25,8 @@ from fastrelay.wire.address import format_endpoint
 LOG = logging.getLogger(__name__)
 
 ADMIN_COMMAND: Final = (sys.executable, "-m", "fastrelay.observe.admin")
+NICENESS: Final = 10
+"""Of whatever is not a packet: where a CPU is short, it waits."""
 RETRY_FIRST_S: Final = 0.5
 RETRY_LAST_S: Final = 30.0
 LASTING_S: Final = 60.0
@@ -101,6 +103,7 @@ class Observer:
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         )
         theirs.close()
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
         self._channel = ours
         self._started_s = now_s
         self._told.clear()

@@ -98,7 +98,9 @@ def _endpoint_text(endpoint: Endpoint) -> str:
     return format_endpoint(*endpoint)
 
 
-ADDRESS: Text[Endpoint] = Text(parse_endpoint, "an address with a port, as 192.0.2.1:3478", _endpoint_text)
+ADDRESS: Text[Endpoint] = Text(
+    parse_endpoint, "an address with a port, as 192.0.2.1:3478 or [2001:db8::1]:3478", _endpoint_text
+)
 TRUNK_ADDRESS: Text[Endpoint] = Text(_trunk_endpoint, "an address, as 10.0.0.5 or 10.0.0.5:4000", _endpoint_text)
 NETWORK: Text[Network] = Text(parse_network, "a network, as 10.0.0.0/8", str)
 NAME: Text[str] = Text(str, "a name", str)

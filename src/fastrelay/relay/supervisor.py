@@ -214,7 +214,9 @@ class Supervisor:
         for warning in dict.fromkeys(warnings):
             LOG.warning(warning)
         if self.settings.run_dir is None:
-            LOG.warning("no run directory: workers end with their supervisor, and commands cannot find this relay")
+            LOG.warning(
+                "no run directory", extra=facts(so="workers end with the supervisor, no command finds this relay")
+            )
 
     def _load_ring(self) -> KeyRing:
         ring = self.settings.load_keys()

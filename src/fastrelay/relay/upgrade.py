@@ -22,6 +22,7 @@ from fastrelay._ext.relay_loop import RelayLoop
 from fastrelay.errors import ConfigError
 from fastrelay.io.sockets import open_listener, open_trunk
 from fastrelay.relay.handover import EXEC_VARIABLE, read_state, write_state
+from fastrelay.relay.observer import NICENESS
 from fastrelay.relay.settings import RelaySettings
 
 LOG = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Rehearsal:
             raise ConfigError("upgrade", f"cannot start {command[0]}: {error.strerror}") from error
         finally:
             os.close(descriptor)
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
         self._deadline_s = time.monotonic() + PATIENCE_S
 
     def outcome(self) -> Mapping[str, Any] | None:
