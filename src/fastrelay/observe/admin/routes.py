@@ -1,0 +1,127 @@
+"""Which question gets which answer.
+
+Lives here: paths, status codes, content types. Must not live here: connections (server), the documents (documents),
+what a relay is like (observe).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+
+from fastrelay.observe.admin.documents import config_document, status_document, version_document
+from fastrelay.observe.admin.query import EventsQuery, FlowsQuery, FlowState, QueryError, Sort, format_cursor
+from fastrelay.observe.health import dead_because, unready_because
+from fastrelay.observe.listing import STATES, Condition, Listing, worst
+from fastrelay.observe.metrics import RelayCollector
+from fastrelay.observe.observed import Observed
+
+METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
+
+
+class Routes:
+    """Answers one request after another. `observed` stays the caller's."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(RelayCollector(observed))
+        self._answers: Mapping[str, Answer] = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+            "/version": self._version,
+            "/status": self._status,
+            "/flows": self._flows,
+            "/events": self._events,
+            "/debug/config": self._config,
+        }
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """Whatever was asked, an answer."""
+        found = self._answers.get(request.path)
+        if found is None:
+            return _problem(404, f"there is nothing at this path; there are {', '.join(self._answers)}")
+        if request.method != "GET":
+            response = _problem(405, "everything here is only read, by GET")
+            response.headers["Allow"] = "GET"
+            return response
+        try:
+            return await found(request)
+        except QueryError as error:
+            return _problem(400, str(error), parameter=error.parameter)
+
+    async def _livez(self, _: web.BaseRequest) -> web.Response:
+        return _health(dead_because(self._observed, time.monotonic()), "alive")
+
+    async def _readyz(self, _: web.BaseRequest) -> web.Response:
+        return _health(unready_because(self._observed, time.monotonic()), "ready")
+
+    async def _metrics(self, _: web.BaseRequest) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": METRICS_CONTENT_TYPE})
+
+    async def _version(self, _: web.BaseRequest) -> web.Response:
+        return _document(version_document(self._observed))
+
+    async def _status(self, _: web.BaseRequest) -> web.Response:
+        return _document(status_document(self._observed))
+
+    async def _config(self, _: web.BaseRequest) -> web.Response:
+        return _document(config_document(self._observed))
+
+    async def _flows(self, request: web.BaseRequest) -> web.Response:
+        query = FlowsQuery.parse(_parameters(request))
+        condition = Condition(
+            session=query.session,
+            transceiver=query.transceiver,
+            state=None if query.state is None else STATES.get(query.state),
+            is_one_way=query.state == FlowState.ONE_WAY,
+        )
+        now_ms = time.monotonic_ns() // 1_000_000
+        if query.sort == Sort.WORST:
+            rows = worst(self._observed, condition, limit=query.limit, worker=query.worker, now_ms=now_ms)
+            return _document({"flows": rows, "next": None})
+        listing = Listing(self._observed, condition, limit=query.limit, after=query.after, worker=query.worker)
+        await in_turns(listing.run(now_ms))
+        following = None if listing.next is None else format_cursor(*listing.next)
+        return _document({"flows": listing.rows, "next": following})
+
+    async def _events(self, request: web.BaseRequest) -> web.Response:
+        EventsQuery.parse(_parameters(request))
+        return _document({"events": []})
+
+
+async def in_turns(work: Iterator[None]) -> None:
+    """Do work in pieces, and let others have their turn in between."""
+    for _ in work:
+        await asyncio.sleep(0)
+
+
+def _parameters(request: web.BaseRequest) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in found:
+            raise QueryError(name[:64], "is given twice")
+        found[name] = value
+    return found
+
+
+def _health(reasons: list[str], well: str) -> web.Response:
+    return web.Response(status=503 if reasons else 200, text="\n".join(reasons or [well]) + "\n")
+
+
+def _document(document: Mapping[str, Any], status: int = 200) -> web.Response:
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    return web.Response(status=status, body=body, content_type="application/json", charset="utf-8")
+
+
+def _problem(status: int, problem: str, parameter: str | None = None) -> web.Response:
+    named = {} if parameter is None else {"parameter": parameter}
+    return _document({"problem": problem, **named}, status)
