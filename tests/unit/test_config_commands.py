@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from fastrelay.cli.main import fastrelay, run
 from fastrelay.config.description import json_schema, markdown
 from fastrelay.relay.configuration import load_relay_settings
+from fastrelay.relay.reload import FIXED
 from fastrelay.relay.schema import RELAY_SCHEMA
 from fastrelay.routing.keys import KeyRing
 
@@ -200,6 +203,28 @@ def test_page_holds_the_tables_of_the_schema() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     told = "docs/configuration.md is older than the schema: paste the output of `fastrelay config schema --markdown`"
     assert markdown(RELAY_SCHEMA) in page, told
+
+
+def test_page_names_what_a_reload_cannot_change() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    reload = page.partition("## Reload")[2].partition("## ")[0]
+    by_flag = {setting.flag: setting for setting in RELAY_SCHEMA.settings}
+    keys = {by_flag[flag].key if flag != "--admin" else by_flag[flag].name for flag in FIXED.values()}
+    sentence = reload.partition("A reload that changes")[2].partition("is refused")[0]
+    assert set(re.findall(r"`([\w.]+)`", sentence)) == keys | {"limits.flows", "limits.peers"}
+
+
+def test_error_that_only_the_kernel_can_tell_names_the_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("relay.toml").write_text(GOOD.replace("10.0.0.5:4000", "127.0.0.1"))
+    logger = logging.getLogger("fastrelay")
+    monkeypatch.setattr(logger, "handlers", logger.handlers[:])  # the command configures it for its process
+    monkeypatch.setattr(logger, "propagate", logger.propagate)
+    monkeypatch.setattr(logger, "level", logger.level)
+    refused = shell("relay", "--config", "relay.toml", "--no-offload")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.splitlines()[-1] == (
+        "fastrelay: relay.toml:2: relay.listen: cannot open 192.0.2.1:3478: Cannot assign requested address"
+    )
 
 
 def test_every_flag_of_the_relay_gives_its_setting() -> None:

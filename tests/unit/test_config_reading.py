@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fastrelay.config.kinds import Choice, FilePath, Listing, OrNone, Switch, Text, Whole
 from fastrelay.config.reading import Configuration, Level, read_configuration
@@ -154,6 +157,10 @@ def test_wrong_line_of_the_file_is_told_in_one_line(read: Read, line: str, probl
         pytest.param(f"{ENOUGH}\n[shop]", "shop.toml:5: shop is there already, in line 1", id="duplicate section"),
         pytest.param(f"{ENOUGH}\ncount = ", "shop.toml:5: not TOML: Invalid value", id="not TOML"),
         pytest.param(f"{ENOUGH}count = '", 'shop.toml:4: not TOML: Expected "\'"', id="not TOML at its end"),
+        pytest.param(
+            f"{ENOUGH}count = {'9' * 5000}", "shop.toml: not TOML: a number with thousands", id="endless number"
+        ),
+        pytest.param(f"{ENOUGH}count = {'[' * 5000}", "shop.toml: not TOML: too many brackets", id="nested too deeply"),
         pytest.param(f"{ENOUGH}[paint]\nsecret = 'hush'", "shop.toml:5: paint.secret is a secret, which", id="secret"),
     ],
 )
@@ -161,6 +168,27 @@ def test_wrong_structure_of_the_file_is_told_in_one_line(read: Read, text: str, 
     (line,) = told(read(text))
     assert line.startswith(problem)
     assert "hush" not in line
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(
+                ["[shop]", "[paint]", 'name = "x"', "count = 5", "wet = true", 'evens = ["2",\n"3"]', "[[b]]"]
+            ),
+            st.text(alphabet="ab.=[]{}\"'\n ,1#\\\x00é", max_size=12),
+        ),
+        max_size=6,
+    )
+)
+def test_whatever_stands_in_the_file_each_problem_is_one_line_with_its_place(read: Read, lines: list[str]) -> None:
+    text = "\n".join(lines)
+    for problem in told(read(text)):
+        assert "\n" not in problem
+        place = re.match(r"shop\.toml:(\d+): ", problem)
+        assert place is not None
+        assert 1 <= int(place[1]) <= text.count("\n") + 1
 
 
 def test_wrong_item_of_a_list_is_told_with_its_own_line(read: Read) -> None:

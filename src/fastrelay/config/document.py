@@ -45,10 +45,13 @@ def read_document(path: Path) -> Document:
         return Document(name, problems=(error,))
     try:
         values = tomllib.loads(text)
+        locations = locate(text)
+    except RecursionError:
+        return Document(name, problems=(ConfigError(name, "not TOML: too many brackets within each other"),))
     except tomllib.TOMLDecodeError as error:
         return Document(name, problems=_syntax_problems(name, text, error))
-    try:
-        locations = locate(text)
+    except ValueError:  # Python's own limit
+        return Document(name, problems=(ConfigError(name, "not TOML: a number with thousands of digits"),))
     except LookupError as error:  # only if tomllib should come to take a later TOML than the locator knows
         return Document(name, problems=(ConfigError(name, str(error)),))
     problems = tuple(
@@ -95,7 +98,7 @@ def _syntax_problems(name: str, text: str, error: tomllib.TOMLDecodeError) -> tu
     """tomllib's own message, with our form of its place. It does not say which key is there twice: we do."""
     try:
         found = locate(text)
-    except LookupError:
+    except (LookupError, RecursionError):
         found = Locations()
     if found.duplicates:
         return tuple(
