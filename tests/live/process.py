@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,10 +27,10 @@ COMMAND = [sys.executable, "-W", "error", "-c", "from fastrelay.cli.main import 
 
 
 def options(listen: str, trunk: str, ring_file: Path, *allowed: str) -> list[str]:
-    """The options of a relay with this address for clients, this trunk address and these networks."""
+    """The options of a relay of one worker with this address for clients, this trunk address and these networks."""
     bracketed = f"[{listen}]" if ":" in listen else listen
     allow = [word for network in allowed for word in ("--allow", network)]
-    return ["--listen", f"{bracketed}:0", "--trunk", trunk, "--keys", str(ring_file), *allow]
+    return ["--listen", f"{bracketed}:0", "--trunk", trunk, "--keys", str(ring_file), *allow, "--workers", "1"]
 
 
 class Lines:
@@ -81,6 +81,9 @@ class RelayProcess:
         self._environment = environment
         self.clients: list[Address] = []
         self.trunks: list[Address] = []
+        self.admin: Address | None = None
+        self.is_outlived = False
+        """Set by a test that means its workers to go on without it."""
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
@@ -89,6 +92,7 @@ class RelayProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=os.environ | (self._environment or {}),
+            start_new_session=True,
         )
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -99,7 +103,9 @@ class RelayProcess:
         except AssertionError as error:
             code = self._end(signal.SIGKILL)
             raise AssertionError(f"exit code {code}: {self.log.seen}") from error
-        clients, _, trunks = ready.removeprefix("ready: clients ").partition(" trunk ")
+        clients, _, rest = ready.removeprefix("ready: clients ").partition(" trunk ")
+        trunks, _, admin = rest.partition(" admin ")
+        self.admin = parse_endpoint(admin) if admin else None
         self.clients = [parse_endpoint(text) for text in clients.split()]
         self.trunks = [parse_endpoint(text) for text in trunks.split()]
         return self
@@ -109,6 +115,12 @@ class RelayProcess:
     ) -> None:
         ended_before = self.process.poll() is not None
         code = self._end(signal.SIGINT)  # TERM would wait for calls to end
+        left = session(self.process.pid)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if kind is None and not self.is_outlived:
+            assert not left, f"processes outlived their supervisor: {left}"
         if kind is None and not ended_before:
             assert code == 0, f"exit code {code}: {self.log.seen}"
 
@@ -135,7 +147,8 @@ class RelayProcess:
 
     @property
     def workers(self) -> list[int]:
-        return [pid for pid in children(self.process.pid) if not is_observer(pid)]
+        """Those that have a counter page open: a rehearsal of another release is a child, too, and has none."""
+        return [pid for pid in children(self.process.pid) if not is_observer(pid) and has_pages(pid)]
 
     @property
     def observer(self) -> int:
@@ -175,6 +188,26 @@ def open_as(pid: int, name: str) -> Iterator[Path]:
             continue  # closed since it was listed
         if is_wanted:
             yield entry
+
+
+def session(leader: int) -> list[int]:
+    """The processes that this one has started, and theirs, but for zombies: it began a session of its own."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[0] != "Z" and int(fields[3]) == leader and int(folder.name) != leader:
+            found.append(int(folder.name))
+    return found
+
+
+def has_pages(pid: int) -> bool:
+    try:
+        return any(open_as(pid, "/memfd:fastrelay-counters-"))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def is_observer(pid: int) -> bool:

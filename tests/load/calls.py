@@ -61,6 +61,11 @@ class Calls:
     ) -> None:
         self._close()
 
+    def hang_up(self) -> None:
+        """Every call ends: the transceiver closes it, from the port it had."""
+        with open_trunk_port(self.transceiver, self._ring, [LOOPBACK]) as port:
+            port.send_close([Path(path.client, path.relay, path.via) for path in self._paths.values()])
+
     def _close(self) -> None:
         self._socket.close()
         self._port.close()

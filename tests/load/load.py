@@ -74,8 +74,8 @@ class Outcome:
 class Load:
     """One direction under load. `finish` ends it and counts."""
 
-    def __init__(self, sink: Sink, generator: SteadyLoad, rate: int) -> None:
-        self._sink, self._generator = sink, generator
+    def __init__(self, calls: Calls, sink: Sink, generator: SteadyLoad, rate: int) -> None:
+        self._calls, self._sink, self._generator = calls, sink, generator
         self.rate = rate
 
     @property
@@ -111,6 +111,11 @@ class Load:
             generator_late_s=self._generator.latest_s,
         )
 
+    def hang_up(self) -> None:
+        """Once the load has ended: end its calls as well."""
+        self._sink.stop()  # the transceiver's port is wanted again
+        self._calls.hang_up()
+
 
 @contextmanager
 def load_up(ring: KeyRing, relay: Address, *, calls: int = CALLS, rate: int = PACKETS_PER_S) -> Iterator[Load]:
@@ -123,7 +128,7 @@ def load_up(ring: KeyRing, relay: Address, *, calls: int = CALLS, rate: int = PA
         command = [str(build.program("generator_up")), *traffic(made), "--train", str(TRAIN)]
         generator = stack.enter_context(SteadyLoad(command))
         generator.begin(f"{relay[0]}:{relay[1]}", rate)
-        yield Load(sink, generator, rate)
+        yield Load(made, sink, generator, rate)
 
 
 @contextmanager
@@ -145,7 +150,7 @@ def load_down(
         command = [str(build.program("generator_down")), *options, *traffic(made)]
         generator = stack.enter_context(SteadyLoad(command))
         generator.begin(f"{trunk[0]}:{trunk[1]}", rate)
-        yield Load(sink, generator, rate)
+        yield Load(made, sink, generator, rate)
 
 
 def traffic(calls: Calls) -> list[str]:

@@ -1,0 +1,67 @@
+"""A supervisor that dies under load: its workers go on, and the next one adopts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from fastrelay.routing import KeyRing
+from tests.live.ends import eventually
+from tests.live.process import is_running, session
+from tests.load.load import load_down, load_up
+from tests.load.operated import OperatedRelay
+
+
+def test_workers_go_on_and_are_adopted(tmp_path: Path, ring_file: Path, ring: KeyRing) -> None:
+    workers = 2
+    with (
+        OperatedRelay(tmp_path, ring_file, workers=workers) as first,
+        load_up(ring, first.clients[0]) as up,
+        load_down(ring, first.clients[0], first.trunks[0], tmp_path) as down,
+    ):
+        up.goes_on(0.2)
+        before, orphans, observer = first.memory(workers), first.workers, first.observer
+        first.is_outlived = True
+        first.process.kill()
+        first.process.wait()
+        eventually(lambda: not is_running(observer), "the admin process goes with its supervisor")
+        up.goes_on(0.5)
+        assert all(map(is_running, orphans))
+
+        with OperatedRelay(tmp_path, ring_file, workers=workers) as second:
+            assert second.clients == first.clients
+            assert second.trunks == first.trunks
+            eventually(lambda: not any(map(is_running, orphans)), "orphans make way for its own workers")
+            eventually(lambda: len(second.workers) == workers, "its own workers serve")
+            up.goes_on(0.3)
+            ups, downs = up.finish(), down.finish()
+            print(f"supervisor killed and replaced, up: {ups}")
+            print(f"supervisor killed and replaced, down: {downs}")
+            assert ups.is_whole()
+            assert downs.is_whole()
+            assert second.memory(workers) == before
+            status = second.status()
+            assert status.adoptions == 1
+            assert sorted(worker.pid for worker in status.workers) == sorted(second.workers)
+            assert second.ask("/readyz").code == 200
+
+
+def test_orphan_that_dies_before_its_adoption_leaves_its_place_to_another(
+    tmp_path: Path, ring_file: Path, ring: KeyRing
+) -> None:
+    """Its calls are lost, as nobody kept its page; those of the other worker are not."""
+    with OperatedRelay(tmp_path, ring_file, workers=2) as first:
+        orphans = first.workers
+        first.is_outlived = True
+        first.process.kill()
+        first.process.wait()
+        victim = orphans[1]
+        assert victim in session(first.process.pid), "ours to kill"
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: not is_running(victim), "it dies")
+        with OperatedRelay(tmp_path, ring_file, workers=2) as second:
+            eventually(lambda: len(second.workers) == 2, "two workers serve")
+            eventually(lambda: not is_running(orphans[0]), "the orphan makes way")
+            assert second.clients == first.clients
+            assert second.ask("/readyz").code == 200
