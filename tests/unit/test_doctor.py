@@ -94,7 +94,7 @@ FAULTS = [
     pytest.param("cards", {"proc/interrupts": "  CPU0"}, "warning", "no interrupt of eth0", "grep", id="no interrupts"),
     pytest.param("irqbalance", {"proc/77/comm": "irqbalance"}, "warning", "process 77", "systemctl", id="irqbalance"),
     pytest.param(
-        "backlog", {"proc/sys/net/core/netdev_max_backlog": "1000"}, "warning", "1000 packets", "=8192", id="backlog"
+        "backlog", {"proc/sys/net/core/netdev_max_backlog": "1000"}, "warning", "1000 packets", "=16384", id="backlog"
     ),
     pytest.param(
         "backlog", {"proc/net/softnet_stat": "00ff 0000001f 0"}, "warning", "31 dropped", "=16384", id="backlog drops"
@@ -193,6 +193,7 @@ PROBE_FAULTS = [
         id="no steering",
     ),
     pytest.param("clock", replace(GOOD_PROBES, is_clock_synchronised=False), "warning", "timesyncd", id="clock"),
+    pytest.param("clock", replace(GOOD_PROBES, clock_trouble="adjtimex: no"), "warning", "timedatectl", id="sandbox"),
 ]
 
 

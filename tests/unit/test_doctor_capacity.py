@@ -7,7 +7,8 @@ import math
 import pytest
 
 from fastrelay.doctor.capacity import Capacity, Sample, Spread, calls
-from fastrelay.doctor.traffic import CHUNK, FLOWS, TRANSCEIVERS, turns
+from fastrelay.doctor.parties import FLOWS, TRANSCEIVERS
+from fastrelay.doctor.traffic import CHUNK, turns
 
 
 @pytest.mark.parametrize(

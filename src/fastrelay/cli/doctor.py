@@ -21,7 +21,7 @@ from fastrelay.doctor.finding import Finding, Level
 from fastrelay.doctor.host import Host, Wanted
 from fastrelay.doctor.probes import this_host
 from fastrelay.doctor.processors import usable_cores
-from fastrelay.errors import WorkerError
+from fastrelay.errors import FastrelayError
 from fastrelay.relay.configuration import read_relay
 
 UNUSABLE = 2
@@ -64,7 +64,7 @@ def doctor(context: click.Context, *, config_path: Path | None, as_json: bool, n
     if as_json:
         click.echo(json.dumps(_report(host, wanted, findings, capacity, refusal), indent=1))
     else:
-        _print(findings, capacity, "" if no_measure else refusal)
+        _print(findings, capacity, "" if no_measure else refusal, wanted)
     if any(finding.level is Level.PROBLEM for finding in findings):
         context.exit(HAS_PROBLEMS)
 
@@ -100,7 +100,7 @@ def _measured(host: Host, wanted: Wanted) -> tuple[Capacity | None, str]:
             is_offloading=wanted.is_offloading and host.probes.has_offload_v4,
             progress=progress,
         ), ""
-    except (WorkerError, OSError) as error:
+    except (FastrelayError, OSError) as error:
         return None, str(error)
     finally:
         progress(None)
@@ -120,7 +120,7 @@ def _progress() -> Callable[[float | None], None]:
     return draw
 
 
-def _print(findings: list[Finding], capacity: Capacity | None, refusal: str) -> None:
+def _print(findings: list[Finding], capacity: Capacity | None, refusal: str, wanted: Wanted) -> None:
     for finding in findings:
         level = click.style(f"{finding.level.value:8}", fg=COLOURS[finding.level])
         click.echo(f"{level} {finding.found} {click.style(f'· {finding.why}', dim=True)}")
@@ -130,6 +130,8 @@ def _print(findings: list[Finding], capacity: Capacity | None, refusal: str) -> 
     click.echo(f"\nproblems: {counts[Level.PROBLEM]}, warnings: {counts[Level.WARNING]}, ok: {counts[Level.OK]}")
     if capacity is not None:
         click.echo("\n".join(_capacity_lines(capacity)))
+        if capacity.calls.median > (room := wanted.workers * wanted.flows):
+            click.echo(f"  Its flow tables have room for {room:,} of them: raise --flows.")
     elif refusal:
         click.echo(f"how many calls this machine will carry could not be measured: {refusal}")
 

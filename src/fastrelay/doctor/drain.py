@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -43,13 +44,19 @@ class Subject:
             bufsize=0,
         )
         self.pid = self._process.pid
-        assert self._process.stdin is not None
-        self._process.stdin.write(self._line)
+        with ExitStack() as undo:
+            undo.callback(self._end)
+            assert self._process.stdin is not None
+            self._process.stdin.write(self._line)
+            undo.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+UNIT: Final = "fastrelay-relay.service"
+"""As systemd knows the relay."""
 
 
 class Level(StrEnum):

@@ -36,6 +36,8 @@ class Probes:
     is_clock_synchronised: bool
     clock_error_us: int
     """The kernel's own upper bound."""
+    clock_trouble: str = ""
+    """Why the kernel does not say; empty when it does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from fastrelay._ext.relay_core import counter_page_bytes
 from fastrelay.doctor.capacity import Capacity, Sample
 from fastrelay.doctor.drain import Subject, drain
 from fastrelay.doctor.subject import COUNT
-from fastrelay.doctor.traffic import FLOWS, Traffic, room
+from fastrelay.doctor.traffic import Traffic, room
 from fastrelay.errors import WorkerError
 from fastrelay.io.sockets import open_listener, open_trunk
 from fastrelay.observe.counters import CounterPage
@@ -58,7 +58,8 @@ class Measurement:
                 "address": self._listener.getsockname(),
                 "secret": secret.hex(),
                 "is_offloading": is_offloading,
-                "flows": [(self._traffic.clients[at], self._traffic.transceiver_of(at)) for at in range(FLOWS)],
+                "client_port": self._traffic.client_port,
+                "transceivers": self._traffic.transceivers,
             }
             self._relay = stack.enter_context(Subject(setup, (self._listener.fileno(), self._trunk.fileno(), counters)))
             setup = {"subject": "floor", "cpu": cpu, "listener": self._floor_listener.fileno(), "counters": count}

@@ -11,8 +11,8 @@ from fastrelay.doctor.host import Host, Wanted, format_bytes, parse_cpus, parse_
 CORE = "/proc/sys/net/core"
 IPV4 = "/proc/sys/net/ipv4"
 CONNTRACK = "/proc/sys/net/netfilter"
-BACKLOG_WANTED = 8192
-"""Packets: a tenth of a second of what one core forwards, for cards and tunnels that queue there."""
+BACKLOG_MIN, BACKLOG_ADVISED = 4096, 16_384
+"""Packets: at the rate of one busy core, some milliseconds; and the same with room for another core's pause."""
 BUFFER_BYTES_MIN = 1 << 20
 """Below it a pause of a few milliseconds, as any scheduler makes, loses packets at a few hundred calls."""
 
@@ -58,8 +58,8 @@ def backlog(host: Host, wanted: Wanted) -> list[Finding]:
     dropped = sum(int(line.split()[1], 16) for line in host.text("/proc/net/softnet_stat").splitlines())
     found = f"backlog of {length} packets a CPU, {dropped} dropped there since boot"
     why = "packets that cross CPUs or tunnels wait there, and are lost unseen when it is full"
-    if dropped or length < BACKLOG_WANTED:
-        return [warning(found, why, f"sysctl -w net.core.netdev_max_backlog={max(BACKLOG_WANTED, 2 * length)}")]
+    if dropped or length < BACKLOG_MIN:
+        return [warning(found, why, f"sysctl -w net.core.netdev_max_backlog={max(BACKLOG_ADVISED, 2 * length)}")]
     return [ok(found, why)]
 
 

@@ -48,7 +48,7 @@ def this_host() -> Host:
 
 def _probes() -> Probes:
     receive_bytes, send_bytes = _granted_buffers()
-    is_synchronised, error_us = _clock()
+    is_synchronised, error_us, clock_trouble = _clock()
     return Probes(
         receive_buffer_bytes=receive_bytes,
         send_buffer_bytes=send_bytes,
@@ -58,6 +58,7 @@ def _probes() -> Probes:
         steering_trouble=_steering_trouble(),
         is_clock_synchronised=is_synchronised,
         clock_error_us=error_us,
+        clock_trouble=clock_trouble,
     )
 
 
@@ -89,10 +90,10 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _clock() -> tuple[bool, int]:
-    """Whether something keeps the clock right, and the largest error in microseconds. Asking changes nothing."""
+def _clock() -> tuple[bool, int, str]:
+    """Whether something keeps the clock right, and by how many microseconds; or why a sandbox forbids to ask."""
     timex = _Timex()
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
     if state < 0:
-        raise OSError(ctypes.get_errno(), "adjtimex")
-    return state != _TIME_ERROR and not timex.status & _STA_UNSYNC, int(timex.maxerror)
+        return False, 0, f"adjtimex: {os.strerror(ctypes.get_errno())}"
+    return state != _TIME_ERROR and not timex.status & _STA_UNSYNC, int(timex.maxerror), ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fastrelay.doctor.cgroup import cpu_quota, throttling
-from fastrelay.doctor.finding import Finding, ok, warning
+from fastrelay.doctor.finding import UNIT, Finding, ok, warning
 from fastrelay.doctor.host import Host, Wanted, format_cpus, parse_cpus
 
 CPU = "/sys/devices/system/cpu"
@@ -103,7 +103,7 @@ def quota(host: Host, wanted: Wanted) -> list[Finding]:
     if stopped.times:
         found += f", stopped {stopped.times} times for {stopped.seconds:.1f} s so far"
     if stopped.times or allowed < wanted.workers:
-        fix = "systemctl set-property fastrelay.service CPUQuota=  # Kubernetes: remove limits.cpu"
+        fix = f"systemctl set-property {UNIT} CPUQuota=  # Kubernetes: remove limits.cpu"
         return [warning(found, why, fix)]
     return [ok(found, why)]
 

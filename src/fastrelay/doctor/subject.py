@@ -17,13 +17,12 @@ import struct
 import sys
 import time
 from collections.abc import Mapping
-from ipaddress import ip_network
 from typing import Any, Final
 
 from fastrelay._ext.relay_loop import RelayLoop
+from fastrelay.doctor.parties import FLOWS, KEY_ID, NETWORK, client_ip, transceiver_of
 from fastrelay.relay.dataplane.limits import Limits
 
-KEY_ID: Final = 1
 HOUR_MS: Final = 3_600_000
 COUNT: Final = struct.Struct("=Q")
 """The floor's whole counter page: packets received."""
@@ -40,7 +39,7 @@ def serve_relay(setup: Mapping[str, Any]) -> None:
     with mmap.mmap(setup["counters"], 0) as counters:
         loop = RelayLoop(
             [(KEY_ID, bytes.fromhex(setup["secret"]), 0, None)],
-            [ip_network("127.0.0.0/8")],
+            [NETWORK],
             0,
             [(0, ip, port, 0)],
             Limits(idle_after_ms=HOUR_MS),
@@ -50,8 +49,9 @@ def serve_relay(setup: Mapping[str, Any]) -> None:
             is_offloading=setup["is_offloading"],
             counter_page=counters,
         )
-        for client, transceiver in setup["flows"]:
-            loop.insert_flow(tuple(client), tuple(transceiver))
+        for flow in range(FLOWS):
+            transceiver_ip, transceiver_port = setup["transceivers"][transceiver_of(flow)]
+            loop.insert_flow((client_ip(flow), setup["client_port"]), (transceiver_ip, transceiver_port))
         _say_ready()
         while True:
             loop.run(1000)

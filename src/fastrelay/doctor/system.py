@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from fastrelay._ext.relay_core import counter_page_bytes, flow_page_bytes
 from fastrelay.doctor.cards import driver_names
 from fastrelay.doctor.cgroup import memory_left_bytes
-from fastrelay.doctor.finding import Finding, ok, problem, warning
+from fastrelay.doctor.finding import UNIT, Finding, ok, problem, warning
 from fastrelay.doctor.host import Host, Wanted, format_bytes, parse_number
 
 CLOCKS: Final = "/sys/devices/system/clocksource/clocksource0"
@@ -68,7 +68,9 @@ def memory(host: Host, wanted: Wanted) -> list[Finding]:
         fewer = max(1024, int(wanted.flows * max(0, limit) / pages) // 1024 * 1024)
         return [problem(found, why, f"fastrelay relay --flows {fewer}  # or give it more memory")]
     if most > limit:
-        return [warning(found, why, f"systemctl set-property fastrelay.service MemoryMax={most}  # or more memory")]
+        if limit == available:
+            return [warning(found, why, "free -h  # more memory for the machine, or fewer --workers")]
+        return [warning(found, why, f"systemctl set-property {UNIT} MemoryMax={most}  # Kubernetes: limits.memory")]
     return [ok(found, why)]
 
 
@@ -134,6 +136,8 @@ def clock_source(host: Host, wanted: Wanted) -> list[Finding]:
 def clock(host: Host, wanted: Wanted) -> list[Finding]:
     """Route tokens carry the time they were minted at."""
     why = "a token minted a minute ahead of this clock, or older than its lifetime by it, is refused"
+    if host.probes.clock_trouble:
+        return [warning(f"cannot be checked: {host.probes.clock_trouble}", why, "timedatectl  # on the host")]
     if host.probes.is_clock_synchronised:
         return [ok(f"the clock is synchronised, within {host.probes.clock_error_us / 1000:.1f} ms", why)]
     fix = "systemctl enable --now systemd-timesyncd  # or chrony"

@@ -12,21 +12,16 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from ipaddress import ip_address, ip_network
+from contextlib import ExitStack, suppress
 from itertools import cycle
 from typing import Final, NamedTuple, Self
 
 from fastrelay._ext.trunk_port import Path, TrunkPort
-from fastrelay.doctor.subject import KEY_ID
+from fastrelay.doctor.parties import FLOWS, KEY_ID, NETWORK, TRANSCEIVERS, client_ip, transceiver_ip, transceiver_of
 from fastrelay.io.sockets import IP_PKTINFO, open_trunk
 
 Address = tuple[str, int]
 
-FLOWS: Final = 4096
-"""Enough that neither the flow table nor the sockets' destinations stay in the nearest cache."""
-TRANSCEIVERS: Final = 8
-"""Bundles go to each; with one alone they would be fuller and the relay cheaper than it is in service."""
 BYTES_MIN, BYTES_MAX = 60, 200
 """Voice with SRTP's tag: from silence to a full frame."""
 PACKETS: Final = 8192
@@ -34,8 +29,6 @@ PACKETS: Final = 8192
 CHUNK: Final = 64
 """Packets between two looks at the room left; also the frames a transceiver sends at once."""
 SO_MEMINFO, SO_ATTACH_FILTER = 55, 26
-FIRST_CLIENT: Final = int(ip_address("127.16.0.1"))
-FIRST_TRANSCEIVER: Final = int(ip_address("127.2.0.1"))
 
 _RTP = struct.Struct("!BBHII")
 _PKTINFO = struct.Struct("=i4s4s")
@@ -69,8 +62,7 @@ class Traffic:
         chance = random.Random(1)
         with ExitStack() as stack:
             self._clients = stack.enter_context(_client_socket())
-            port = self._clients.getsockname()[1]
-            self.clients: list[Address] = [(str(ip_address(FIRST_CLIENT + at)), port) for at in range(FLOWS)]
+            self.client_port: int = self._clients.getsockname()[1]
             self._ports = [stack.enter_context(_trunk_socket(at)) for at in range(TRANSCEIVERS)]
             self._undo = stack.pop_all()
         self.transceivers: list[Address] = [udp.getsockname() for udp in self._ports]
@@ -79,19 +71,20 @@ class Traffic:
                 udp.fileno(),
                 socket.AF_INET,
                 [(KEY_ID, secret, 0, None)],
-                [ip_network("127.0.0.0/8")],
+                [NETWORK],
                 time.time_ns() // 1000,
                 is_offloading=is_offloading,
             )
             for udp in self._ports
         ]
         self._packets = [bytearray(chance.randbytes(chance.randint(BYTES_MIN, BYTES_MAX))) for _ in range(FLOWS)]
-        self._sources = [_source(ip) for ip, _ in self.clients]
+        self._sources = [_source(client_ip(flow)) for flow in range(FLOWS)]
         order = list(range(FLOWS))
         chance.shuffle(order)
         self._up_order = cycle(order)
         self._down_order = cycle(turns(order))
         self._sequence = 0
+        self._paths: list[Path] = []
 
     def __enter__(self) -> Self:
         return self
@@ -100,10 +93,6 @@ class Traffic:
         for sender in self._senders:
             sender.close()
         self._undo.close()
-
-    def transceiver_of(self, flow: int) -> Address:
-        """Where this client's packets go."""
-        return self.transceivers[flow % TRANSCEIVERS]
 
     def fill_up(self, listener: socket.socket) -> int:
         """Sends clients' packets until the listener's buffer is full enough; returns how many."""
@@ -118,13 +107,14 @@ class Traffic:
         return _fill(listener, send_chunk)
 
     def fill_down(self, trunk: socket.socket) -> int:
-        """The same from the transceivers, as frames."""
+        """The same from the transceivers, as frames. It is always the same trunk."""
         relay: Address = trunk.getsockname()
-        paths = [Path(client, relay, 0) for client in self.clients]
+        if not self._paths:
+            self._paths = [Path((client_ip(flow), self.client_port), relay, 0) for flow in range(FLOWS)]
 
         def send_chunk() -> int:
             sender, flows = next(self._down_order)
-            self._senders[sender].send([(paths[flow], bytes(self._next_packet(flow))) for flow in flows])
+            self._senders[sender].send([(self._paths[flow], bytes(self._next_packet(flow))) for flow in flows])
             return len(flows)
 
         return _fill(trunk, send_chunk)
@@ -140,7 +130,7 @@ class Traffic:
 
 def turns(order: Sequence[int]) -> list[tuple[int, list[int]]]:
     """Transceivers in turn, each with the flows of its own that it sends to at once."""
-    own = [[flow for flow in order if flow % TRANSCEIVERS == at] for at in range(TRANSCEIVERS)]
+    own = [[flow for flow in order if transceiver_of(flow) == at] for at in range(TRANSCEIVERS)]
     return [
         (at, own[at][first : first + CHUNK]) for first in range(0, len(own[0]), CHUNK) for at in range(TRANSCEIVERS)
     ]
@@ -158,15 +148,16 @@ def _client_socket() -> socket.socket:
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     with ExitStack() as undo:
         undo.callback(udp.close)
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
         _refuse_all(udp)
+        with suppress(PermissionError):  # before Linux 5.7 a privilege; what comes from elsewhere is refused anyway
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
         udp.bind(("", 0))
         undo.pop_all()
     return udp
 
 
 def _trunk_socket(at: int) -> socket.socket:
-    udp = open_trunk(str(ip_address(FIRST_TRANSCEIVER + at)), 0, samples_latency=False).socket
+    udp = open_trunk(transceiver_ip(at), 0, samples_latency=False).socket
     _refuse_all(udp)
     return udp
 
