@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fastrelay.doctor.network import BACKLOG_WANTED
+from fastrelay.io.sockets import BUFFER_BYTES
 from fastrelay.relay.configuration import read_relay
 
 ROOT = Path(__file__).parents[2]
@@ -130,3 +132,9 @@ def test_command_starts_where_memory_is_never_both_writable_and_executable(tmp_p
     script = Path(__file__).with_name("deny_write_execute.py")
     done = run(sys.executable, script, sys.executable, "-c", f"{loads}; print('loaded')")
     assert (done.returncode, done.stdout) == (0, "mapping refused\nloaded\n"), done.stderr
+
+
+def test_sysctls_are_what_the_doctor_asks_for() -> None:
+    values = dict(re.findall(r"^([a-z_.]+) = (\d+)$", (SYSTEMD / "sysctl.conf").read_text(), re.MULTILINE))
+    assert int(values["net.core.rmem_max"]) >= BUFFER_BYTES
+    assert int(values["net.core.netdev_max_backlog"]) >= BACKLOG_WANTED
