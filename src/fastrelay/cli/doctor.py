@@ -139,7 +139,9 @@ def _print(findings: list[Finding], capacity: Capacity | None, refusal: str, wan
 def _capacity_lines(capacity: Capacity) -> list[str]:
     calls, up, down, floor = capacity.calls, capacity.up_ns, capacity.down_ns, capacity.floor_ns
     headline = click.style(f"this machine will carry about {_round(calls.median):,} calls", bold=True)
-    spread = f"between {_round(calls.lowest):,} and {_round(calls.highest):,} in {len(capacity.samples)} measurements"
+    count = len(capacity.samples)
+    times = f"{count} measurements" if count > 1 else "a single measurement, because the machine is very busy"
+    spread = f"between {_round(calls.lowest):,} and {_round(calls.highest):,} in {times}"
     per_call = f"{CALL_PACKETS_PER_S} packets/s x ({up.median:.0f} + {down.median:.0f}) ns"
     return [
         "",

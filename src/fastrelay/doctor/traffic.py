@@ -24,7 +24,7 @@ Address = tuple[str, int]
 
 BYTES_MIN, BYTES_MAX = 60, 200
 """Voice with SRTP's tag: from silence to a full frame."""
-PACKETS: Final = 8192
+PACKETS: Final = 4096
 """In one drain, where the receive buffer holds them."""
 CHUNK: Final = 64
 """Packets between two looks at the room left; also the frames a transceiver sends at once."""
