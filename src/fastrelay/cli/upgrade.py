@@ -93,6 +93,7 @@ def upgrade(context: click.Context, *, at: str, wait: bool, timeout_s: float, as
 
     \b
     Examples:
+      fastrelay upgrade
       pip install --upgrade fastrelay && fastrelay upgrade
       fastrelay upgrade --at /run/fastrelay-2 --json | jq -r .to
 
@@ -121,8 +122,9 @@ def reload(context: click.Context, *, at: str, wait: bool, timeout_s: float, as_
 
     \b
     Examples:
-      fastrelay keys rotate keys.json && fastrelay reload
+      fastrelay reload
       fastrelay check relay.toml && fastrelay reload
+      fastrelay keys rotate keys.json && fastrelay reload --at /run/fastrelay-2
 
     The exit code is 0 when the relay has taken it, 1 when it was refused, was not done in time, or no relay runs
     there; 2 when --at is not a run directory.

@@ -84,6 +84,10 @@ ADVICE: Final[dict[str, str]] = {
     ),
     "TABLE_FULL": "**Act**: the machine holds as many calls as it may. Add relays or give the table more flows.",
     "PEERS_FULL": "**Act**: tokens name more transceivers than a worker holds. Check that their addresses are stable.",
+    "DRAINING": (
+        "Expected while the relay, or the address the client reached, is to go away. Steady long after: "
+        "callers are still sent here; take the address out of what hands it out."
+    ),
     "TRUNK_BUNDLE": "Nothing. Frames divided by bundles is how well bundling works.",
     "TRUNK_HELLO": "Nothing. One a second from each transceiver.",
     "TRUNK_TRUNCATED": "Should be 0 after scans: a broken path or a broken sender.",

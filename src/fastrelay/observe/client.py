@@ -143,17 +143,21 @@ class AdminClient:
     def _read(self, end: socket.socket, response: http.client.HTTPResponse, deadline_s: float) -> bytes:
         """The body; an answer that drips in must not hold the caller for longer than the deadline."""
         body = bytearray()
-        while True:
+        expected = response.length  # before the first read: releases of Python differ in whether they count it down
+        while expected is None or len(body) < expected:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError
             end.settimeout(left_s)
             piece = response.read1(_PIECE_BYTES)
             if not piece:
-                return bytes(body)
+                if expected is not None:
+                    raise http.client.IncompleteRead(bytes(body), expected - len(body))
+                break
             body += piece
             if len(body) > ANSWER_BYTES_MAX:
                 raise PeerError(f"{self.place.text} answers with more than {ANSWER_BYTES_MAX:,} bytes")
+        return bytes(body)
 
     def _unreachable(self, error: OSError) -> ConfigError | PeerError:
         where = self.place.text

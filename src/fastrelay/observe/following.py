@@ -21,9 +21,9 @@ PATIENCE_S: Final = 5.0
 """How long a relay may be without answers: its admin process is started again after a crash and at an upgrade."""
 
 
-def look(client: AdminClient, *, within_s: float = PATIENCE_S) -> Snapshot:
-    """The relay's state, as soon as it answers. PeerError when it does not in that time."""
-    deadline_s = time.monotonic() + within_s
+def look(client: AdminClient) -> Snapshot:
+    """The relay's state, as soon as it answers. PeerError when it does not for too long."""
+    deadline_s = time.monotonic() + PATIENCE_S
     while True:
         try:
             return Snapshot.parse(client.status())

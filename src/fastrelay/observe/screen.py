@@ -127,7 +127,7 @@ def age(seconds: float | None) -> str:
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{max(seconds, 0):.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
 
 
 def running(seconds: float) -> str:

@@ -124,7 +124,7 @@ def _value(kind: int, value: bytes, packet: bytes) -> str:
     name = _ATTRIBUTES.get(kind)
     if kind in _TEXTS:
         text = value.decode(errors="replace")
-        return text if text.isprintable() else _shown(value)
+        return text if text and text.isprintable() else _shown(value)
     if name == "PRIORITY" and len(value) == 4:
         return str(int.from_bytes(value, "big"))
     if name == "USE-CANDIDATE" and not value:
