@@ -39,7 +39,6 @@ class Count:
 class _Seen:
     """A transceiver at one worker."""
 
-    epoch_us: int = 0
     received: Count = field(default_factory=Count)
     lost: Count = field(default_factory=Count)
     unreachable: Count = field(default_factory=Count)
@@ -99,13 +98,14 @@ class TransceiverBook:
         key: bytes = peer["address"].tobytes()
         workers = self._seen.setdefault(key, {})
         seen = workers.setdefault(worker, _Seen())
-        epoch_us, received = int(peer["epoch_us"]), int(peer["received"])
-        has_restarted = epoch_us != seen.epoch_us or received < seen.received.highest
+        # its epoch may be read a moment apart from its numbers; that they begin again cannot be missed
+        received = int(peer["received"])
+        has_restarted = received < seen.received.highest
         seen.received.take(received, has_restarted=has_restarted)
         seen.lost.take(lost, has_restarted=has_restarted)
         unreachable = int(peer["unreachable"])
         seen.unreachable.take(unreachable, has_restarted=unreachable < seen.unreachable.highest)
-        seen.epoch_us, seen.flows, seen.rtt_us = epoch_us, int(peer["flows"]), int(peer["rtt_us"])
+        seen.flows, seen.rtt_us = int(peer["flows"]), int(peer["rtt_us"])
         if not seen.is_there:
             seen.since_s = now_s
         seen.heard_ms, seen.seen_s, seen.is_there = int(peer["heard_ms"]), now_s, True
