@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrelay.doctor.network import BACKLOG_WANTED
+from fastrelay.doctor.network import BACKLOG_ADVISED
 from fastrelay.io.sockets import BUFFER_BYTES
 from fastrelay.relay.configuration import read_relay
 
@@ -137,4 +137,4 @@ def test_command_starts_where_memory_is_never_both_writable_and_executable(tmp_p
 def test_sysctls_are_what_the_doctor_asks_for() -> None:
     values = dict(re.findall(r"^([a-z_.]+) = (\d+)$", (SYSTEMD / "sysctl.conf").read_text(), re.MULTILINE))
     assert int(values["net.core.rmem_max"]) >= BUFFER_BYTES
-    assert int(values["net.core.netdev_max_backlog"]) >= BACKLOG_WANTED
+    assert int(values["net.core.netdev_max_backlog"]) >= BACKLOG_ADVISED
