@@ -75,10 +75,15 @@ class RelayProcess:
     """Enter it: it serves when the block begins, and is stopped cleanly when the block ends."""
 
     def __init__(
-        self, *arguments: str, environment: dict[str, str] | None = None, command: Sequence[str] = tuple(COMMAND)
+        self,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        command: Sequence[str] = tuple(COMMAND),
+        descriptors: Sequence[int] = (),
     ) -> None:
         self._command = [*command, "relay", *arguments]
         self._environment = environment
+        self._descriptors = descriptors
         self.clients: list[Address] = []
         self.trunks: list[Address] = []
         self.admin: Address | None = None
@@ -93,6 +98,7 @@ class RelayProcess:
             stderr=subprocess.PIPE,
             env=os.environ | (self._environment or {}),
             start_new_session=True,
+            pass_fds=self._descriptors,
         )
         assert self.process.stdout is not None
         assert self.process.stderr is not None

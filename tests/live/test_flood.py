@@ -107,7 +107,7 @@ class Outcome:
 def flood_once(name: str, ring_file: Path, ring: KeyRing, folder: Path) -> Outcome:
     relay_options = options("127.0.0.1", "127.0.0.1", ring_file, "127.0.0.1")
     with (
-        RelayProcess(*relay_options, "--flows", str(FLOWS), "--cpus", str(RELAY_CPU)) as relay,
+        RelayProcess(*relay_options, "--flows", str(FLOWS), "--workers", f"{RELAY_CPU}-{RELAY_CPU}") as relay,
         open_trunk_port(("127.0.0.1", 0), ring, [parse_network("127.0.0.1")]) as port,
         preferred(worker := relay.workers[0], RELAY_CPU),
         preferred(os.getpid(), OTHERS_CPU),

@@ -12,8 +12,10 @@ not finish its slice.
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -23,7 +25,7 @@ from fastrelay.observe.status import WorkerState
 from fastrelay.relay.handover import Heir
 from fastrelay.relay.member import Member
 from fastrelay.relay.process import WorkerProcess
-from fastrelay.relay.resources import open_worker
+from fastrelay.relay.resources import WorkerResources, open_worker
 from fastrelay.relay.run_dir import RunDir
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.relay.steering import Steerer
@@ -40,7 +42,7 @@ QUICK_DEATH_S: Final = 10.0
 """A worker that dies sooner than this after its start is held back a little longer each time."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 5.0
 DEATHS_BY_PAGE: Final = 3
-"""Quick deaths in a row after which the flow page itself is the suspect."""
+"""Quick deaths in a row, by no one's hand, after which the flow page itself is the suspect."""
 
 
 class Crew:
@@ -79,7 +81,7 @@ class Crew:
                 )
             )
         for index in range(len(self.members), len(cpus)):
-            self._open_member(index, cpus[index])
+            self._open_member(index, cpus[index], self.settings)
 
     def _refuse_other_sizes(self, heir: Heir) -> None:
         if heir.resources.capacity != self.settings.limits.flows:
@@ -87,8 +89,8 @@ class Crew:
                 "--flows", f"the tables that are taken over hold {heir.resources.capacity}; other sizes need a restart"
             )
 
-    def _open_member(self, index: int, cpu: int) -> Member:
-        resources = open_worker(self.settings, index, [member.resources for member in self.members])
+    def _open_member(self, index: int, cpu: int, settings: RelaySettings) -> Member:
+        resources = open_worker(settings, index, [member.resources for member in self.members])
         member = Member(Heir(index, resources, None, None), cpu)
         self.members.append(member)
         return member
@@ -217,14 +219,16 @@ class Crew:
     def _hold_back(self, member: Member, now_s: float) -> None:
         """The first death is forgiven at once; one that follows soon costs a wait that doubles."""
         if now_s - member.started_s > QUICK_DEATH_S:
-            member.quick_deaths = 0
+            member.quick_deaths = member.crashes = 0
         member.quick_deaths += 1
+        member.crashes += member.last_end != signal.SIGKILL.name
         wait_s = 0.0
         if member.quick_deaths > 1:
             wait_s = min(RETRY_FIRST_S * 2 ** (member.quick_deaths - 2), RETRY_LAST_S)
-        if member.quick_deaths % DEATHS_BY_PAGE == 0:
-            LOG.error("worker keeps dying: its flow table is built anew", extra=facts(worker=member.index))
+        if member.crashes == DEATHS_BY_PAGE:
+            LOG.error("worker keeps crashing and its flow table is built anew", extra=facts(worker=member.index))
             member.resources.forget_flows()
+            member.crashes = 0
         member.retry_s = now_s + wait_s
         member.state = WorkerState.WAITING
         if wait_s:
@@ -232,8 +236,11 @@ class Crew:
             self.steer()
 
     def _restart(self, member: Member) -> None:
-        member.state = WorkerState.STARTING
         member.restarts += 1
+        self._begin(member)
+
+    def _begin(self, member: Member) -> None:
+        member.state = WorkerState.STARTING
         self._fork(member)
         self._order_to_serve(member)
         if not self._serves(member):
@@ -243,32 +250,36 @@ class Crew:
 
     # --- more workers, and fewer
 
-    def resize(self, cpus: Sequence[int]) -> None:
-        """One worker on each of these CPUs, from now on. ConfigError, with nothing changed, when that cannot be."""
-        added: list[Member] = []
-        try:
-            for index in range(len(self.members), len(cpus)):
-                added.append(self._open_member(index, cpus[index]))
-        except ConfigError:
-            for member in added:
-                self.members.remove(member)
-                member.resources.close()
-            raise
+    def open_more(self, count: int, settings: RelaySettings, undo: ExitStack) -> None:
+        """What more workers than before will need. ConfigError; `undo` takes back what was opened."""
+        for index in range(len(self.members), count):
+            undo.callback(self._withdraw, self._open_member(index, 0, settings))
         self.open_orphanages()
-        for member in added:
-            for other in self.members:
-                if other.process is not None:
-                    other.process.tell("sibling", [member.resources.flow_page.descriptor], worker=member.index)
-                    other.process.answer(ANSWER_PATIENCE_S)
-        for member in added:
-            self._restart(member)
-            member.restarts = 0
+
+    def _withdraw(self, member: Member) -> None:
+        self.members.remove(member)
+        member.close()
+
+    def resize(self, cpus: Sequence[int]) -> None:
+        """One worker on each of these CPUs, from now on; what they need has been opened."""
+        for member in [member for member in self.members if member.process is None and not member.started_s]:
+            member.cpu = cpus[member.index]
+            self._introduce(member)
+            self._begin(member)
         for member in self.members:
             self._set_retiring(member, is_retiring=member.index >= len(cpus))
             if member.index < len(cpus) and member.cpu != cpus[member.index]:
                 member.cpu = cpus[member.index]
                 member.is_due = True
         self.steer()
+
+    def _introduce(self, newcomer: Member) -> None:
+        """Tell the others of its table."""
+        for member in self.members:
+            if member.process is not None:
+                descriptors = [newcomer.resources.flow_page.descriptor]
+                member.process.tell("sibling", descriptors, worker=newcomer.index)
+                member.process.answer(ANSWER_PATIENCE_S)
 
     def _set_retiring(self, member: Member, *, is_retiring: bool) -> None:
         if is_retiring == member.is_retiring:
@@ -297,6 +308,7 @@ class Crew:
     def take_settings(self, settings: RelaySettings, ring: KeyRing) -> None:
         """Keys, networks and limits, into the running loops. One that does not answer is stuck, and is replaced."""
         self.settings, self.ring = settings, ring
+        self.steerer.wanted = settings.steering
         self._tell_all(
             "settings",
             keys=ring.build(),
@@ -326,6 +338,11 @@ class Crew:
             [[listener.opened.socket for listener in member.resources.listeners] for member in self.members],
             [(member.index, member.cpu) for member in active],
         )
+
+    @property
+    def resources(self) -> list[WorkerResources]:
+        """What each worker has, in the order of their places."""
+        return [member.resources for member in self.members]
 
     @property
     def flows(self) -> int:

@@ -27,6 +27,8 @@ class Member:
     restarts: int = 0
     hangs: int = 0
     quick_deaths: int = 0
+    crashes: int = 0
+    """Of those, the ones that nobody brought about by a SIGKILL."""
     retry_s: float = 0.0
     last_end: str | None = None
     is_due: bool = False

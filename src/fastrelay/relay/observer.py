@@ -44,7 +44,7 @@ class Observer:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._told: dict[int, WorkerResources] = {}
-        self._status: Mapping[str, Any] = {}
+        self._status: RelayStatus | None = None
         self._started_s = 0.0
         self._retry_s = 0.0
         self._wait_s = RETRY_FIRST_S
@@ -107,7 +107,7 @@ class Observer:
         self._channel = ours
         self._started_s = now_s
         self._told.clear()
-        self._status = {}
+        self._status = None
 
     def stop(self) -> None:
         """End of file is the order; one that does not take it is ended."""
@@ -158,8 +158,7 @@ class Observer:
                 self._told[worker] = resources
                 descriptors = [resources.flow_page.descriptor, resources.counter_page.descriptor]
                 news.append(({"kind": "pages", "worker": worker}, descriptors))
-        built = status.build()
-        if built != self._status:
-            self._status = built
-            news.append(({"kind": "status", "status": built}, ()))
+        if status != self._status:
+            self._status = status
+            news.append(({"kind": "status", "status": status.build()}, ()))
         return news

@@ -7,11 +7,12 @@ reading the configuration (configuration), how workers take it (crew).
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
 from fastrelay.errors import ConfigError
-from fastrelay.relay.addresses import listen_on
+from fastrelay.relay.addresses import mark_leaving, open_new
 from fastrelay.relay.crew import Crew
 from fastrelay.relay.privileges import choose_cpus
 from fastrelay.relay.settings import RelaySettings, Steering
@@ -25,7 +26,9 @@ FIXED: Final = {
     "busy_poll_us": "--busy-poll",
     "samples_latency": "--no-latency-samples",
 }
-"""What sockets and pages were made with."""
+"""What sockets were made with."""
+SIZES: Final = {"flows": "--flows", "peers": "limits.peers"}
+"""What pages were made with."""
 BY_SUCCESSION: Final = ("cluster", "is_spinning", "is_offloading")
 """What a worker is given at its start."""
 
@@ -40,11 +43,13 @@ def apply(crew: Crew, old: RelaySettings, wanted: RelaySettings) -> dict[str, ob
         raise ConfigError("--workers", "cannot become fewer while the kernel steers by itself; use --steering hash")
     ring = new.load_keys()
     ring.minting_key(time.time())
-    # order matters: what can still be refused comes first
-    has_new_addresses = listen_on([member.resources for member in crew.members], new)
-    crew.resize(cpus)
+    with ExitStack() as undo:  # all that can still be refused comes first
+        has_new_addresses = open_new(crew.resources, new, undo)
+        crew.open_more(len(cpus), new, undo)
+        undo.pop_all()
+    has_other_addresses = mark_leaving(crew.resources, new.listen) or has_new_addresses
     changes: dict[str, object] = {f"keys_{how}": ids for how, ids in ring_changes(crew.ring, ring).items() if ids}
-    if has_new_addresses:
+    if has_other_addresses:
         changes["listen"] = [f"{ip}:{port}" for ip, port in new.listen]
     if len(cpus) != len(choose_cpus(old)):
         changes["workers"] = len(cpus)
@@ -53,20 +58,17 @@ def apply(crew: Crew, old: RelaySettings, wanted: RelaySettings) -> dict[str, ob
     if new.allowed != old.allowed:
         changes["allow"] = [str(network) for network in new.allowed]
     crew.take_settings(new, ring)
-    crew.steerer.wanted = new.steering
-    crew.steer()
-    if has_new_addresses or any(getattr(old, name) != getattr(new, name) for name in BY_SUCCESSION):
+    crew.resize(cpus)
+    if has_other_addresses or any(getattr(old, name) != getattr(new, name) for name in BY_SUCCESSION):
         crew.replace_all()
     return changes
 
 
 def refuse_fixed(old: RelaySettings, new: RelaySettings) -> None:
     changed = [option for name, option in FIXED.items() if getattr(old, name) != getattr(new, name)]
-    for name in ("flows", "peers"):
-        if getattr(old.limits, name) != getattr(new.limits, name):
-            changed.append(f"--{name}")
+    changed += [option for name, option in SIZES.items() if getattr(old.limits, name) != getattr(new.limits, name)]
     if changed:
-        raise ConfigError(", ".join(changed), "cannot change while the relay runs; restart it")
+        raise ConfigError(changed[0], "cannot change while the relay runs; restart it")
 
 
 def ring_changes(old: KeyRing, new: KeyRing) -> dict[str, list[int]]:

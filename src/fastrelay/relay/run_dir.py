@@ -77,7 +77,9 @@ class RunDir:
             self._lock = None
 
     def clear(self) -> None:
-        """A relay that ends on purpose leaves nothing behind but the directory."""
+        """A relay that ends on purpose leaves nothing behind but the directory. Without the lock it is another's."""
+        if self._lock is None:
+            return
         for path in (*self.path.glob("worker-*.sock"), self.path / ADMIN, self.path / LOCK):
             with suppress(FileNotFoundError):
                 path.unlink()

@@ -26,10 +26,11 @@ from typing import Any, Final, Self
 
 from fastrelay._ext.host import offload_works
 from fastrelay.errors import ConfigError
-from fastrelay.observe.logs import facts
+from fastrelay.observe.logs import facts, tell_suppressed
 from fastrelay.observe.status import RelayState, RelayStatus
 from fastrelay.relay import handover, reload, upgrade
-from fastrelay.relay.addresses import listen_on
+from fastrelay.relay.addresses import mark_leaving, open_new
+from fastrelay.relay.configuration import errors_at_their_place
 from fastrelay.relay.crew import Crew
 from fastrelay.relay.handover import Inheritance
 from fastrelay.relay.notify import ServiceManager
@@ -113,7 +114,7 @@ class Supervisor:
     @property
     def counter_pages(self) -> list[mmap]:
         """What each worker counts, live."""
-        return [member.resources.counter_page.memory for member in self.crew.members]
+        return [resources.counter_page.memory for resources in self.crew.resources]
 
     @property
     def listening(self) -> list[str]:
@@ -154,7 +155,7 @@ class Supervisor:
         self.ring = self._crew.ring = self._load_ring()
         self._open_run_dir_sockets()
         if inheritance.heirs:
-            listen_on([member.resources for member in self._crew.members], self.settings)
+            self._listen_as_configured(self._crew)
         self._crew.start()
         # from here on it is ours to end them
         self._has_ended_workers = True
@@ -197,6 +198,13 @@ class Supervisor:
             self._run_dir.take_over_lock(state["lock"])
         self._observer.take_over(state["admin"])
 
+    def _listen_as_configured(self, crew: Crew) -> None:
+        """What was taken over may listen on other addresses than are wanted now."""
+        with ExitStack() as undo:
+            open_new(crew.resources, self.settings, undo)
+            undo.pop_all()
+        mark_leaving(crew.resources, self.settings.listen)
+
     def _open_run_dir_sockets(self) -> None:
         if self._run_dir is not None:
             self.crew.open_orphanages()
@@ -212,7 +220,7 @@ class Supervisor:
     def _report_warnings(self) -> None:
         warnings = [warning for member in self.crew.members for warning in member.resources.warnings]
         for warning in dict.fromkeys(warnings):
-            LOG.warning(warning)
+            LOG.warning("the host did not grant an option", extra=facts(problem=warning))
         if self.settings.run_dir is None:
             LOG.warning(
                 "no run directory", extra=facts(so="workers end with the supervisor, no command finds this relay")
@@ -264,6 +272,7 @@ class Supervisor:
         self._observer.look_after(now_s)
         self._publish()
         self._manager.feed_watchdog()
+        tell_suppressed()
 
     # --- drain and stop
 
@@ -304,7 +313,9 @@ class Supervisor:
         """All of the new configuration or nothing of it."""
         self._manager.reloading()
         try:
-            changes = reload.apply(self.crew, self.settings, self._read_settings())
+            wanted = self._read_settings()
+            with errors_at_their_place(wanted):
+                changes = reload.apply(self.crew, self.settings, wanted)
         except ConfigError as error:
             self._tallies.reloads_refused += 1
             self._tallies.last_problem = str(error)
