@@ -150,7 +150,7 @@ def test_report_tells_state_keys_and_workers() -> None:
     assert facts["state"] == "serving, ready"
     assert facts["release"] == "0.2.0, pid 4000000, up 2:03:04"
     assert facts["keys"] == "3 mints for 10 min; 2 opens until 2027-01-15T09:00:00Z"
-    assert facts["changes"] == "2 reloads (1 refused), 1 upgrades, 0 adoptions"
+    assert facts["changes"] == "2 reloads (1 refused), 1 upgrade, 0 adoptions"
     assert facts["problem"] == "worker 1 was killed"
     assert lines[-1].split()[:6] == ["1", "serving", "4000002", "1", "0:01:40", "107"]
     assert lines[-1].endswith("killed by signal 9")

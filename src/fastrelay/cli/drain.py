@@ -21,7 +21,7 @@ from fastrelay.observe.answers import Snapshot
 from fastrelay.observe.client import AdminClient
 from fastrelay.observe.following import Following, look
 from fastrelay.observe.running import RunningSupervisor, one_at_a_time, running_supervisor
-from fastrelay.observe.screen import age
+from fastrelay.observe.screen import age, counted
 from fastrelay.observe.status import RelayState
 
 FAILED = 1
@@ -130,9 +130,9 @@ class _Speaker:
 
 def _left(snapshot: Snapshot) -> str:
     totals, relay = snapshot.totals, snapshot.relay
-    parts = [f"{totals.calls:,} calls left"]
+    parts = [f"{counted(totals.calls, 'call')} left"]
     if not totals.calls and totals.flows:
-        parts = [f"{totals.flows:,} flows left that are no call yet"]
+        parts = [f"{counted(totals.flows, 'flow')} left without a call"]
     if totals.last_packet_age_s is not None:
         parts.append(f"last activity {age(totals.last_packet_age_s)} ago")
     if relay.drain_deadline_s is not None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from rich.text import Text
 
 from fastrelay.observe.answers import Snapshot, Totals, Worker
-from fastrelay.observe.screen import Column, Row, Table, age, rate, running
+from fastrelay.observe.screen import Column, Row, Table, age, counted, rate, running
 from fastrelay.observe.status import KeyStatus, RelayState, RelayStatus, WorkerState, WorkerStatus
 
 _TITLE_WIDTH = 10
@@ -37,7 +37,7 @@ def _facts(snapshot: Snapshot, reasons: Sequence[str]) -> list[tuple[str, str, s
         ("state", _state(relay, reasons, now_s), "bold" if is_well else "bold yellow"),
         ("release", f"{relay.release}, pid {relay.pid}, up {running(now_s - relay.started_at_s)}", ""),
         ("listen", " ".join(relay.listen) or "-", ""),
-        ("calls", f"{totals.calls:,}, of which {totals.one_way:,} one-way; {totals.flows:,} flows", ""),
+        ("calls", f"{totals.calls:,}, of which {totals.one_way:,} one-way; {counted(totals.flows, 'flow')}", ""),
         ("packets", _packets(totals), ""),
         ("keys", "; ".join(_key(each, now_s) for each in relay.keys) or "none", "" if relay.keys else "red"),
         ("changes", _changes(relay), ""),
@@ -73,13 +73,13 @@ def _key(key: KeyStatus, now_s: float) -> str:
 
 
 def _changes(relay: RelayStatus) -> str:
-    counted: Mapping[str, tuple[int, int]] = {
-        "reloads": (relay.reloads, relay.reloads_refused),
-        "upgrades": (relay.upgrades, relay.upgrades_refused),
-        "adoptions": (relay.adoptions, 0),
-    }
+    kinds = (
+        ("reload", relay.reloads, relay.reloads_refused),
+        ("upgrade", relay.upgrades, relay.upgrades_refused),
+        ("adoption", relay.adoptions, 0),
+    )
     return ", ".join(
-        f"{done} {name}" + (f" ({refused} refused)" if refused else "") for name, (done, refused) in counted.items()
+        counted(done, name) + (f" ({refused} refused)" if refused else "") for name, done, refused in kinds
     )
 
 

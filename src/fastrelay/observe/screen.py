@@ -110,6 +110,11 @@ def rate(value: float) -> str:
     return f"{value:.1f}" if 0 < value < 9.95 else f"{value:,.0f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """With the noun's plural where it is due."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def number(value: float | None, unit: str = "", digits: int = 1) -> str:
     """A dash where nothing was measured."""
     return "-" if value is None else f"{value:,.{digits}f}{unit}"

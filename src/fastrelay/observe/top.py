@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from fastrelay.observe.answers import Drop, Flow, Snapshot, Transceiver, Worker
-from fastrelay.observe.screen import Column, Row, Table, age, number, percent, rate, running, stacked
+from fastrelay.observe.screen import Column, Row, Table, age, counted, number, percent, rate, running, stacked
 from fastrelay.observe.status import RelayState
 
 STALLED_AFTER_S = 2.0
@@ -98,7 +98,7 @@ def _title(snapshot: Snapshot | None, view: View) -> Text:
 
 def _totals(snapshot: Snapshot) -> Text:
     totals = snapshot.totals
-    text = Text(f"{totals.calls:,} calls, {totals.flows:,} flows")
+    text = Text(f"{counted(totals.calls, 'call')}, {counted(totals.flows, 'flow')}")
     text.append(f" · {totals.one_way:,} one-way", style="yellow" if totals.one_way else "")
     text.append(f" · up {rate(totals.up_pps)}/s · down {rate(totals.down_pps)}/s · dropped {rate(totals.drops_pps)}/s")
     if totals.last_packet_age_s is not None:
