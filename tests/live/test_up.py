@@ -26,11 +26,11 @@ def test_calls_are_carried_shown_and_summed_up() -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("ready: clients 127.0.0.1:")
-    assert any(re.match(r"flows 5  up \d+/s  down \d+/s", line) for line in lines)
+    assert any(re.match(r"serving  calls 5  flows 5  up [\d,]+/s  down [\d,]+/s", line) for line in lines)
     assert any(
         re.match(r"calls   5 connected, [\d,]+ packets echoed, .* round trip p50 \d+ us", line) for line in lines
     )
-    assert "flows   created 5, confirmed 5, closed 5" in lines
+    assert any(line.startswith("flows   created 5, confirmed 5") for line in lines)
     outcome = re.fullmatch(r"calls   5 connected, (\d+) packets sent, (\d+) echoed, 0\.00% lost, .*", lines[-1])
     assert outcome, lines[-1]
     sent, echoed = map(int, outcome.groups())
@@ -43,7 +43,7 @@ def test_interrupt_ends_it_with_a_summary_and_nothing_left_running() -> None:
         out = Lines(process.stdout.fileno())
         out.until(lambda line: "2 connected" in line)
         family = children(process.pid)
-        assert len(family) == 3, "a worker, an echo and the callers"
+        assert len(family) == 3, "a relay, an echo and the callers"
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
         assert out.rest()[-1].startswith("calls   2 connected")

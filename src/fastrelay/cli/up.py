@@ -1,24 +1,26 @@
 """`fastrelay up`: a relay, a trunk echo and callers on this machine, with a live view of what passes.
 
-Lives here: starting and ending them together, and what is shown. Must not live here: callers and echo
-(fastrelay.cli.demo), the relay (fastrelay.relay.supervisor).
+Lives here: starting and ending them together, and what is shown. Must not live here: the three of them
+(fastrelay.cli.demo), what is shown of a relay (fastrelay.observe.top).
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
 
 from fastrelay.cli.demo.child import Child, Report
 from fastrelay.errors import PeerError
-from fastrelay.observe.logs import configure
-from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.settings import RelaySettings, parse_network
-from fastrelay.relay.supervisor import Supervisor
+from fastrelay.observe.answers import Snapshot
+from fastrelay.observe.client import AdminClient, Place
+from fastrelay.observe.top import View, line, screen
 from fastrelay.routing.keys import KeyRing
 from fastrelay.routing.token import mint_token
 from fastrelay.wire.address import parse_endpoint
@@ -26,6 +28,9 @@ from fastrelay.wire.address import parse_endpoint
 REFUSED = 1
 CALLS_MAX = 10_000  # each is a socket of one process
 HOST = "127.0.0.1"
+REFRESH_S = 1.0
+LOOK_S = 0.05
+ADMIN_PATIENCE_S = 10.0
 
 
 @click.command()
@@ -47,8 +52,9 @@ def up(context: click.Context, *, calls: int, seconds: float | None) -> None:
     """Start fastrelay on this machine and drive real packets through it: callers, a relay, and an echo behind it.
 
     Each caller shows a freshly minted route token and speaks; the echo, where a transceiver will be, sends everything
-    back. What you see are the relay's own counters and the callers' round trips. The keys live in memory and end
-    with it.
+    back. What you see is the relay's own `fastrelay top`, and the callers' round trips. The relay runs under its
+    supervisor with a worker on each CPU; its run directory is named in the first line, so that `fastrelay status --at`,
+    `upgrade --at` and the others work on it meanwhile. The keys live in memory and end with it.
 
     \b
     Examples:
@@ -58,69 +64,76 @@ def up(context: click.Context, *, calls: int, seconds: float | None) -> None:
     On a terminal the view refreshes in place; anywhere else a few plain lines a second are printed. The exit code is 0
     when packets came back, 1 when none did.
     """
-    configure("console")
     ring = KeyRing.new(now_s=int(time.time()))
     with ExitStack() as stack:
-        # the children first: what is started later would inherit the supervisor's blocked signals
+        run_dir = Path(stack.enter_context(TemporaryDirectory(prefix="fastrelay-")))
         echo = stack.enter_context(Child("fastrelay.cli.demo.echo"))
         callers = stack.enter_context(Child("fastrelay.cli.demo.callers"))
+        relay = stack.enter_context(Child("fastrelay.cli.demo.relay"))
         echo.start({"ring": ring.build(), "ip": HOST, "allowed": HOST})
+        relay.start({"ring": ring.build(), "ip": HOST, "calls": calls, "run_dir": str(run_dir)})
         ip, port = echo.wait_for_report()["address"]
+        addresses = relay.wait_for_report()
         minted = [mint_token(ring, to=(ip, port), now_s=time.time()) for _ in range(calls)]
-        settings = RelaySettings(
-            listen=((HOST, 0),),
-            trunk=(HOST, 0),
-            allowed=(parse_network(HOST),),
-            load_keys=lambda: ring,
-            # all callers are one source address here, and are let in at once
-            limits=Limits(flows=max(4096, 4 * calls), source_admissions_burst=max(400, 4 * calls)),
+        callers.start(
+            {
+                "relay": list(parse_endpoint(addresses["clients"][0])),
+                "tickets": [[each.ufrag, each.password] for each in minted],
+            }
         )
-        with Supervisor(settings) as supervisor:
-            relay = parse_endpoint(supervisor.listening[0])
-            callers.start(
-                {
-                    "relay": list(relay),
-                    "tickets": [[each.ufrag, each.password] for each in minted],
-                }
-            )
-            _watch(supervisor, callers, echo, seconds)
-    for line in _outcome(callers.report, echo.report):
-        click.echo(line)
-    if not callers.report.get("echoed"):
+        click.echo(
+            f"ready: clients {' '.join(addresses['clients'])} trunk {' '.join(addresses['trunks'])} at {run_dir}"
+        )
+        with suppress(KeyboardInterrupt):  # the way to end it
+            _watch(AdminClient(Place(str(run_dir), run_dir=run_dir)), (relay, callers, echo), seconds)
+        # in this order, so that nothing is in flight, and the echo's CLOSE finds the relay
+        ended = [child.stop() for child in (callers, echo, relay)]
+    called, echoed, relayed = ended
+    for text in (*relayed.get("summary", ()), *_outcome(called, echoed)):
+        click.echo(text)
+    if not called.get("echoed"):
         context.exit(REFUSED)
 
 
-def _watch(supervisor: Supervisor, callers: Child, echo: Child, seconds: float | None) -> None:
-    # after the fork: numpy's library may start threads when it is loaded
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from fastrelay.observe.counters import CounterPage, total  # noqa: PLC0415
-    from fastrelay.observe.live import LiveView  # noqa: PLC0415
-    from fastrelay.observe.summary import summary  # noqa: PLC0415
-
-    addresses = f"clients {' '.join(supervisor.listening)} trunk {' '.join(supervisor.trunks)}"
-    started_s = time.monotonic()
+def _watch(client: AdminClient, children: tuple[Child, Child, Child], seconds: float | None) -> None:
+    _, callers, _ = children
+    console = Console()
+    live = Live(console=console, auto_refresh=False, vertical_overflow="crop") if console.is_terminal else None
     with ExitStack() as stack:
-        pages = [stack.enter_context(closing(CounterPage(each))) for each in supervisor.counter_pages]
-        view = LiveView(pages, title=f"fastrelay up · {addresses}", notes=lambda: [_now(callers.report)])
-
-        def tick() -> None:
-            are_running = [child.refresh() for child in (callers, echo)]
+        if live is not None:
+            stack.enter_context(live)
+        snapshot = _first_answer(client)
+        started_s = due_s = time.monotonic()
+        while seconds is None or time.monotonic() - started_s < seconds:
+            are_running = [child.refresh() for child in children]
             if not all(are_running):
                 raise PeerError("a process of the demonstration has ended by itself")
-            view.refresh()
-            if seconds is not None and time.monotonic() - started_s >= seconds:
-                # in this order, so that nothing is in flight, and the echo's CLOSE finds the relay
-                callers.stop()
-                echo.stop()
-                os.kill(os.getpid(), signal.SIGTERM)
+            if time.monotonic() >= due_s:
+                due_s += REFRESH_S
+                snapshot = Snapshot.parse(client.status())
+                _show(console, live, snapshot, _now(callers.report))
+            time.sleep(LOOK_S)
 
-        click.echo(f"ready: {addresses}")
+
+def _first_answer(client: AdminClient) -> Snapshot:
+    """The relay serves before its admin process does."""
+    deadline_s = time.monotonic() + ADMIN_PATIENCE_S
+    while True:
         try:
-            with view:
-                supervisor.serve(tick, tick_s=1.0 if seconds is None else min(1.0, seconds))
-        finally:
-            reading = total([page.read() for page in pages])
-            click.echo("\n".join(summary(reading, time.monotonic() - started_s, len(pages))))
+            return Snapshot.parse(client.status())
+        except PeerError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(LOOK_S)
+
+
+def _show(console: Console, live: Live | None, snapshot: Snapshot, note: str) -> None:
+    if live is None:
+        for text in (line(snapshot), note):
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+    else:
+        rows = screen(snapshot, View(), console.width, max(console.height - 2, 1))
+        live.update(Group(*rows, Text(note, no_wrap=True)), refresh=True)
 
 
 def _now(report: Report) -> str:

@@ -14,7 +14,7 @@ from fastrelay.relay.settings import Endpoint, RelaySettings
 
 
 def open_new(workers: Sequence[WorkerResources], settings: RelaySettings, undo: ExitStack) -> bool:
-    """Listen on the addresses that are new, beside the others. Whether there are any. ConfigError; `undo` takes back."""
+    """Listen on the addresses that are new, beside the others. Whether there are any; `undo` takes them back."""
     known = {each.endpoint for each in workers[0].listeners}
     added = [endpoint for endpoint in settings.listen if endpoint not in known]
     for endpoint in added:
