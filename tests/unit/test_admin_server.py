@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import socket
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from fastrelay.observe.admin import server
 from fastrelay.observe.admin.routes import Routes
 from fastrelay.observe.admin.server import Doors
+from fastrelay.observe.logs import configure
 from fastrelay.observe.observed import Observed
 
 SHORT_S = 0.2
@@ -86,6 +89,45 @@ def test_client_that_does_not_take_its_answers_is_cut() -> None:
             await doors.close()
 
     asyncio.run(scene())
+
+
+def test_fault_in_an_answer_is_logged_with_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> list[str]:
+        raise ZeroDivisionError("the fault")
+
+    async def scene() -> None:
+        doors = Doors(Routes(Observed()))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            await doors.open([listening])
+            with await connected(listening) as end:
+                await asyncio.get_running_loop().sock_sendall(end, b"GET /livez HTTP/1.1\r\nHost: relay\r\n\r\n")
+                assert (await closes(end)).startswith(b"HTTP/1.1 500")
+            await doors.close()
+
+    log = io.StringIO()
+    configure("json", log)
+    monkeypatch.setattr("fastrelay.observe.admin.routes.dead_because", fail)
+    asyncio.run(scene())
+    line = json.loads(log.getvalue())
+    assert line["level"] == "error"
+    assert "ZeroDivisionError: the fault" in line["trace"]
+
+
+def test_request_that_is_no_http_is_not_worth_a_line() -> None:
+    async def scene() -> None:
+        doors = Doors(Routes(Observed()))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            await doors.open([listening])
+            for junk in (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"):
+                with await connected(listening) as end:
+                    await asyncio.get_running_loop().sock_sendall(end, junk)
+                    assert (await closes(end))[:12] in {b"", b"HTTP/1.0 400", b"HTTP/1.1 400"}
+            await doors.close()
+
+    log = io.StringIO()
+    configure("json", log)
+    asyncio.run(scene())
+    assert log.getvalue() == ""
 
 
 def test_many_clients_make_the_one_that_waits_longest_give_way(monkeypatch: pytest.MonkeyPatch) -> None:

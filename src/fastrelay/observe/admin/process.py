@@ -110,12 +110,13 @@ async def observe(channel: Channel, sockets: Sequence[socket.socket]) -> None:
     if not channel.send({"kind": "ready"}):
         is_over.set()
     loop.add_reader(channel.fileno(), take_messages)
-    sampling = asyncio.create_task(_sample_forever(observed))
     try:
-        await is_over.wait()
+        # a fault in sampling ends the process, which is then started again: old numbers must not pass for new ones
+        async with asyncio.TaskGroup() as group:
+            sampling = group.create_task(_sample_forever(observed))
+            await is_over.wait()
+            sampling.cancel()
     finally:
-        sampling.cancel()
-        await asyncio.gather(sampling, return_exceptions=True)
         await doors.close()
         observed.close()
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import traceback
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from fastrelay.observe.admin.routes import Routes
+from fastrelay.observe.logs import facts
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +37,14 @@ HEADERS_MAX: Final = 64
 BACKLOG: Final = 64
 
 
+class _Faults(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs as exceptions. A request that is no HTTP is its client's fault, and has been answered."""
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
+        if isinstance(exc_info, BaseException) and not isinstance(exc_info, HttpProcessingError):
+            LOG.error("an answer failed", extra=facts(trace="".join(traceback.format_exception(exc_info))))
+
+
 class BoundedServer(web.Server):
     """Makes a place for every new connection, and keeps a deadline for each."""
 
@@ -41,7 +52,7 @@ class BoundedServer(web.Server):
         super().__init__(
             self._handle,
             access_log=None,
-            logger=LOG,
+            logger=_Faults(LOG),
             keepalive_timeout=IDLE_S,
             lingering_time=0.0,
             max_line_size=REQUEST_LINE_BYTES_MAX,
