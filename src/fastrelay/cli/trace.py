@@ -19,7 +19,6 @@ import click
 from click.core import ParameterSource
 
 from fastrelay.cli.keys import as_json, load_ring
-from fastrelay.cli.packet import PacketQuestion, answer
 from fastrelay.cli.token import cluster_number, keys_option
 from fastrelay.errors import ConfigError, FastrelayError, PeerError, TokenError
 from fastrelay.observe.answers import Flow, rows
@@ -115,6 +114,9 @@ def trace(
     if (session is None) == (packet is None):
         raise ConfigError("trace", "give either a session or --packet")
     if packet is not None:
+        # Brings asyncio and a STUN library with it, which every relay would carry along if it stood at the top.
+        from fastrelay.cli.packet import PacketQuestion, answer  # noqa: PLC0415
+
         context.exit(answer(PacketQuestion(packet, keys_path, **about_packet), as_json=as_json))
     for name, flag in _PACKET_ONLY.items():
         if about_packet[name]:
