@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -142,6 +143,28 @@ def test_upgrade_keeps_the_call_and_says_when_it_is_done(
         assert relay.workers != before
         assert goes_on(client, transceiver)
         assert document_of(command, "status", "--at", str(run_dir))["relay"]["upgrades"] == 1
+
+
+def test_a_release_that_does_not_start_is_refused(
+    command: Callable[..., Outcome], local: list[str], run_dir: Path, ring: KeyRing, tmp_path: Path
+) -> None:
+    installed = tmp_path / "fastrelay"
+    installed.write_text("from fastrelay.cli.main import main\nmain()\n")
+    with (
+        RelayProcess(*local, command=[sys.executable, str(installed)]) as relay,
+        Transceiver("127.0.0.1", ring) as transceiver,
+        CallingClient("127.0.0.1", relay.clients[0], transceiver.mint()) as client,
+    ):
+        admit(client, transceiver)
+        before = relay.workers
+        installed.write_text("raise SystemExit('half installed')\n")
+        told = command("upgrade", "--at", str(run_dir))
+        assert (told.code, told.out) == (1, "")
+        assert told.err.startswith("fastrelay: upgrade refused, ")
+        assert relay.workers == before
+        assert goes_on(client, transceiver)
+        status = document_of(command, "status", "--at", str(run_dir))["relay"]
+        assert (status["upgrades"], status["upgrades_refused"]) == (0, 1)
 
 
 def test_reload_says_what_became_of_it(

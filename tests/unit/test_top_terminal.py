@@ -29,12 +29,13 @@ COMMAND = [sys.executable, "-W", "error", "-c", "from fastrelay.cli.main import 
 class Terminal:
     """A terminal of 120 by 40 with top in it, and hands to type and to resize."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, kind: str = "xterm") -> None:
         self._arguments = arguments
+        self._kind = kind
         self._seen = b""
 
     def __enter__(self) -> Self:
-        self._ours, self._theirs = pty.openpty()
+        self._open = [self._ours, self._theirs] = list(pty.openpty())
         self.resize(120, 40)
         self.mode_before = termios.tcgetattr(self._theirs)
         self.process = subprocess.Popen(
@@ -42,7 +43,7 @@ class Terminal:
             stdin=self._theirs,
             stdout=self._theirs,
             stderr=self._theirs,
-            env=os.environ | {"TERM": "xterm"},
+            env=os.environ | {"TERM": self._kind},
             start_new_session=True,
         )
         return self
@@ -53,8 +54,13 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._ours)
-        os.close(self._theirs)
+        self.close()
+
+    def close(self) -> None:
+        """Take the terminal away."""
+        for descriptor in self._open:
+            os.close(descriptor)
+        self._open = []
 
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -143,6 +149,20 @@ def test_count_ends_it() -> None:
         Terminal("--at", where, "--every", "0.1", "--count", "3") as t,
     ):
         assert t.end() == 0
+
+
+def test_a_terminal_on_which_nothing_can_be_placed_gets_lines() -> None:
+    with served({"/status": status_document()}) as where, Terminal("--at", where, kind="dumb") as terminal:
+        assert "\x1b" not in terminal.until("busiest 42%")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(PATIENCE_S) == 0
+
+
+def test_a_terminal_that_is_closed_ends_it() -> None:
+    with served({"/status": status_document()}) as where, Terminal("--at", where) as terminal:
+        terminal.until("q quit")
+        terminal.close()
+        assert terminal.process.wait(PATIENCE_S) != 0
 
 
 # --- without a terminal

@@ -7,6 +7,7 @@ Lives here: the options, when to ask again, and what a key does. Must not live h
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -75,10 +76,15 @@ def top(*, at: str, every_s: float, count: int | None, once: bool, sort: str, as
     first = _ask(client)  # a mistyped place is said at once, not tried for ever
     if once:
         _print_once(first, sort, as_json=as_json)
-    elif as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+    elif as_json or not _has_terminal():
         _print_lines(client, first, every_s, count, as_json=as_json)
     else:
         _show(client, first, every_s, count, View(client.place.text, sort, has_keys=True))
+
+
+def _has_terminal() -> bool:
+    """One that keys come from, and that text can be placed on."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _print_once(refresh: Refresh, sort: str, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ import signal
 import sys
 import termios
 import tty
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -31,8 +32,8 @@ class Keyboard:
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._handlers = {number: signal.signal(number, _end) for number in _ENDING_SIGNALS}
         self._mode = termios.tcgetattr(self._descriptor)
+        self._handlers = {number: signal.signal(number, _end) for number in _ENDING_SIGNALS}
         tty.setcbreak(self._descriptor)
         return self
 
@@ -40,8 +41,9 @@ class Keyboard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._mode is not None:
-            # what was typed and not read is dropped: it was meant for us, not for the shell
-            termios.tcsetattr(self._descriptor, termios.TCSAFLUSH, self._mode)
+            with suppress(termios.error):  # a terminal that was closed has no mode to be put back
+                # what was typed and not read is dropped: it was meant for us, not for the shell
+                termios.tcsetattr(self._descriptor, termios.TCSAFLUSH, self._mode)
             self._mode = None
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
