@@ -19,6 +19,8 @@ cdef extern from "limits.h" nogil:
     enum:
         FR_CLIENT_DATAGRAM_MAX
         FR_BATCH
+        FR_SAMPLED_WHOLE
+        FR_SAMPLES
         FR_SEND_BATCH
         FR_BUNDLE_FRAMES
         FR_TRUNK_BATCH
@@ -51,7 +53,7 @@ cdef extern from "limits.h" nogil:
 
 cdef extern from "verdict.h" nogil:
     enum:  # fr_verdict
-        FR_UP_STUN, FR_UP_SRTCP, FR_UP_ADMITTED, FR_UP_REPOINTED
+        FR_UP_STUN, FR_UP_DTLS, FR_UP_SRTP, FR_UP_SRTCP, FR_UP_ADMITTED, FR_UP_REPOINTED
         FR_EMPTY, FR_OVERSIZE, FR_NOT_WEBRTC, FR_BAD_SOURCE, FR_UNKNOWN_CLIENT
         FR_STUN_BAD_INTEGRITY
         FR_TOKEN_MALFORMED, FR_TOKEN_UNKNOWN_KEY, FR_TOKEN_RETIRED_KEY, FR_TOKEN_FORGED, FR_TOKEN_EXPIRED
@@ -122,6 +124,28 @@ cdef extern from "trunk/peer.h" nogil:
                       uint32_t forget_ms, uint8_t *datagram)
 
 
+cdef extern from "flow/journal.h" nogil:
+    enum fr_journal_kind:
+        FR_JOURNAL_created, FR_JOURNAL_confirmed, FR_JOURNAL_repointed, FR_JOURNAL_recreated
+        FR_JOURNAL_adopted, FR_JOURNAL_closed
+
+
+cdef extern from "flow/quality.h" nogil:
+    enum:
+        FR_RTP_HEADER_BYTES
+    struct fr_quality:
+        uint16_t others_up
+    struct fr_rtp_sample:
+        const uint8_t *packet
+        uint32_t arrival, now_ms
+        uint16_t rtp_up
+    uint32_t fr_rtp_clock(uint64_t now_us)
+    void fr_quality_begin(fr_quality *quality, uint32_t now_ms)
+    void fr_quality_other(fr_quality *quality, bint is_dtls, uint32_t now_ms)
+    bint fr_quality_is_next(const fr_quality *quality, const uint8_t *packet, uint16_t rtp_up)
+    void fr_quality_sample(fr_quality *quality, const fr_rtp_sample *sample, fr_counters *counters)
+
+
 cdef extern from "flow/table.h" nogil:
     enum fr_flow_state:
         FR_FLOW_FREE, FR_FLOW_UNCONFIRMED, FR_FLOW_CONFIRMED
@@ -137,13 +161,14 @@ cdef extern from "flow/table.h" nogil:
         fr_hash_key hash_key
         uint32_t capacity, used, flows, unconfirmed
     struct fr_table_layout:
-        size_t peers, flows, end
+        size_t peers, flows, qualities, end
     struct fr_table:
         fr_flow_page *page
         fr_peer_page *peers
         fr_source_budget *sources
         fr_flow *flows
         fr_hash_key hash_key
+        fr_counters *counters
     struct fr_flow_seed:
         fr_address client
         uint64_t session_id
@@ -152,6 +177,8 @@ cdef extern from "flow/table.h" nogil:
         uint8_t via, state
     struct fr_swept:
         uint32_t unconfirmed, idle
+    fr_quality *fr_table_quality(const fr_table *table, const fr_flow *flow)
+    void fr_table_note(const fr_table *table, const fr_flow *flow, fr_journal_kind kind)
     fr_table_layout fr_table_layout_of(uint32_t capacity)
     size_t fr_table_page_bytes(uint32_t capacity)
     int fr_table_attach(fr_table *table, void *memory, size_t bytes, uint32_t capacity, const fr_hash_key *hash_key,
@@ -166,7 +193,7 @@ cdef extern from "flow/table.h" nogil:
                              uint64_t *evictions)
     void fr_table_confirm(fr_table *table, fr_flow *flow)
     void fr_table_repoint(fr_table *table, fr_flow *flow, uint16_t peer, uint64_t session_id, uint32_t token_tag)
-    void fr_table_remove(fr_table *table, fr_flow *flow)
+    void fr_table_remove(fr_table *table, fr_flow *flow, fr_journal_kind why)
     void fr_table_sweep(fr_table *table, uint32_t count, uint32_t now_ms, uint32_t unconfirmed_after_ms,
                         uint32_t idle_after_ms, fr_swept *swept)
 
@@ -333,6 +360,7 @@ cdef extern from "relay.h" nogil:
         fr_locals locals
         fr_bucket admissions, recreations, sibling_lookups
         uint64_t hello_check_ms, swept_ms, sweep_debt
+        uint32_t sample_draw
         fr_up_batch up
         fr_grouping grouping
         fr_down_batch down

@@ -1,6 +1,6 @@
 /* The counter page of one worker: what happened, in shared memory, readable by anyone at any time.
  *
- * Lives here: its layout, the events beside the verdicts, and the hop-latency histogram's buckets.
+ * Lives here: its layout, the events beside the verdicts, and the histograms' buckets.
  * Only the worker writes; readers see each number whole (aligned 64-bit words) but not all at one instant.
  */
 #ifndef FR_COUNTERS_H
@@ -9,10 +9,11 @@
 #include <stdint.h>
 
 #include "clock.h"
+#include "flow/journal.h"
 #include "verdict.h"
 
 #define FR_COUNTERS_MAGIC 0x6672636f756e7472u /* "frcountr" */
-#define FR_COUNTERS_LAYOUT 1
+#define FR_COUNTERS_LAYOUT 2
 
 /* name, text shown to operators */
 #define FR_EVENTS(E) \
@@ -55,7 +56,7 @@ enum fr_event {
 
 #define FR_COUNTER_ROOM 64 /* places kept for verdicts and for events, so that adding one moves nothing */
 
-/* Eight buckets an octave, from 1 ns to 2^40 ns: an error of at most 1/8. */
+/* Eight buckets an octave, from 1 to 2^40 of its unit: an error of at most 1/8. */
 #define FR_HISTOGRAM_BUCKETS 320
 
 struct fr_counters {
@@ -71,6 +72,12 @@ struct fr_counters {
     uint64_t events[FR_COUNTER_ROOM];
     uint64_t hop_up_ns[FR_HISTOGRAM_BUCKETS];   /* kernel receive to handed to the kernel again, sampled */
     uint64_t hop_down_ns[FR_HISTOGRAM_BUCKETS];
+    /* calls, each counted once: see flow/quality.h */
+    uint64_t call_loss[FR_HISTOGRAM_BUCKETS];     /* 1/10,000 of what a client sent, at the call's end */
+    uint64_t call_jitter_us[FR_HISTOGRAM_BUCKETS];
+    uint64_t call_setup_us[FR_HISTOGRAM_BUCKETS]; /* first check to first media */
+    uint64_t call_media_us[FR_HISTOGRAM_BUCKETS]; /* first DTLS to first media */
+    struct fr_journal journal;
 };
 
 _Static_assert(FR_VERDICT_COUNT <= FR_COUNTER_ROOM && FR_EVENT_COUNT <= FR_COUNTER_ROOM, "page layout has room");

@@ -15,6 +15,10 @@
 #define FR_CLIENT_DATAGRAM_MAX 2048
 /* datagrams in one receive call; 256 is where bundling for eight transceivers stops gaining */
 #define FR_BATCH 256
+/* datagrams of a receive batch up to which each RTP header is looked at once the batch has left: a worker whose batches
+ * are larger has better things to do, and looks at FR_SAMPLES of them */
+#define FR_SAMPLED_WHOLE 16
+#define FR_SAMPLES 4
 /* messages in one sendmmsg to clients; the kernel's cost per message is flat from 64 on */
 #define FR_SEND_BATCH 128
 /* bytes of one trunk datagram before a bundle is closed: fits an MTU of 1,500 with IPv6 and some encapsulation */

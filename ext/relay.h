@@ -78,6 +78,7 @@ struct fr_relay {
     uint64_t hello_check_ms;
     uint64_t swept_ms;
     uint64_t sweep_debt; /* slot-milliseconds not yet swept */
+    uint32_t sample_draw; /* where in large batches the samples lie */
 
     /* scratch of one turn */
     struct fr_up_batch up;

@@ -17,7 +17,7 @@ from libc.string cimport memcpy, memset, strerror
 from core cimport *
 from system cimport *
 from fastrelay._ext.relay_down cimport down_datagram, down_flush
-from fastrelay._ext.relay_up cimport up_enter, up_handle
+from fastrelay._ext.relay_up cimport up_enter, up_handle, up_sample
 from fastrelay._ext.trunk_end cimport end_hellos
 from fastrelay._ext.values cimport fill_allowed, fill_keyring, parse_address, show_address
 
@@ -62,7 +62,7 @@ def flow_page_layout(capacity: int) -> dict:
     """Where readers of a flow page find its parts, in bytes from the start; `end` is the length of the page."""
     flow_page_bytes(capacity)
     cdef fr_table_layout layout = fr_table_layout_of(capacity)
-    return {"peers": layout.peers, "flows": layout.flows, "end": layout.end}
+    return {"peers": layout.peers, "flows": layout.flows, "qualities": layout.qualities, "end": layout.end}
 
 
 def counter_page_bytes() -> int:
@@ -224,6 +224,7 @@ cdef class RelayCore:
             memset(self.relay.counters, 0, sizeof(fr_counters))
             self.relay.counters.magic = FR_COUNTERS_MAGIC
             self.relay.counters.layout = FR_COUNTERS_LAYOUT
+        self.relay.table.counters = self.relay.counters
 
     cdef void open_trunk(self) except *:
         """Without a socket: what would be sent is collected."""
@@ -281,6 +282,7 @@ cdef class RelayCore:
         self.relay.now.ms, self.relay.now.unix_s = now_ms, unix_s
         self.sent = []
         up_handle(self.relay)
+        up_sample(self.relay, now_ms * 1000)
         return [batch.verdict[at] for at in range(len(packets))], self.sent
 
     def handle_down(self, datagrams, uint64_t now_ms, uint64_t unix_s):

@@ -117,13 +117,14 @@ cdef int judge_rarer_frame(fr_relay *relay, unsigned i) noexcept nogil:
         return FR_DOWN_AMPLIFIED
     fr_table_confirm(&relay.table, flow)
     relay.counters.events[FR_EVENT_flows_confirmed] += 1
+    fr_table_note(&relay.table, flow, FR_JOURNAL_confirmed)
     return FR_DOWN_CONFIRMED
 
 
 cdef int close_flow(fr_relay *relay, fr_flow *flow, uint16_t peer) noexcept nogil:
     if flow == NULL or flow.peer != peer:
         return FR_DOWN_CLOSE_UNKNOWN
-    fr_table_remove(&relay.table, flow)
+    fr_table_remove(&relay.table, flow, FR_JOURNAL_closed)
     relay.counters.events[FR_EVENT_flows_closed] += 1
     return FR_DOWN_CLOSED
 
@@ -173,4 +174,5 @@ cdef int recreate_flow(fr_relay *relay, unsigned i, int via) noexcept nogil:
     if batch.flow[i] == NULL:
         return FR_DOWN_TABLE_FULL
     relay.counters.events[FR_EVENT_flows_recreated] += 1
+    fr_table_note(&relay.table, batch.flow[i], FR_JOURNAL_recreated)
     return FR_DOWN_RECREATED

@@ -17,7 +17,7 @@ from core cimport *
 from system cimport *
 from fastrelay._ext.relay_core cimport RelayCore, sweep_slots
 from fastrelay._ext.relay_down cimport down_receive
-from fastrelay._ext.relay_up cimport up_handle, up_receive
+from fastrelay._ext.relay_up cimport up_handle, up_receive, up_sample
 from fastrelay._ext.trunk_end cimport end_hellos, end_read_errors
 from fastrelay._ext.values cimport parse_address
 
@@ -173,6 +173,7 @@ cdef void forward_up(fr_relay *relay, unsigned listener) noexcept nogil:
         relay.listeners[listener].kernel_drops = note.kernel_drops
     # from the kernel's receipt of the batch's first datagram, which has waited longest, to the end of the sends
     fr_count_hop(relay.counters.hop_up_ns, note.received_ns)
+    up_sample(relay, fr_monotonic_us())
 
 
 # --- sweeping ----------------------------------------------------------------------

@@ -57,4 +57,5 @@ cdef fr_flow *insert_found(fr_relay *relay, const fr_address *client, uint64_t h
     flow = fr_table_insert(&relay.table, hashed, &seed, &relay.counters.events[FR_EVENT_flows_evicted])
     if flow != NULL:
         relay.counters.events[FR_EVENT_flows_adopted] += 1
+        fr_table_note(&relay.table, flow, FR_JOURNAL_adopted)
     return flow

@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The way up: a batch of client datagrams becomes bundles to transceivers.
 
-Lives here: receiving a batch, deciding each datagram's verdict, and admitting new clients. The readable twin of
-these decisions is fastrelay/relay/dataplane/twin.py. Must not live here: sending (relay_send), the loop (relay_loop).
+Lives here: receiving a batch, deciding each datagram's verdict, admitting new clients, and looking at the RTP headers
+of what has left. The readable twin of these decisions is fastrelay/relay/dataplane/twin.py.
+Must not live here: sending (relay_send), the loop (relay_loop), what a header says of a call (flow/quality.c).
 
 The batch is worked through three times, so that each memory access of a pass was prefetched by the one before:
 shape and hash as it is received, index, flow. Whatever needs cryptography waits until the live calls have been sent.
@@ -138,11 +139,19 @@ cdef void forward_known(fr_relay *relay) noexcept nogil:
         flow = batch.flow[i]
         if not fr_address_equal(&flow.client, &batch.client[i]):
             flow = fr_table_find(&relay.table, batch.hash[i], &batch.client[i])
-        if flow == NULL or (verdict == FR_UP_STUN and brings_other_token(relay, i, flow)):
+        if flow == NULL or (verdict != FR_UP_SRTP and is_other_strange(relay, i, flow, verdict)):
             batch.strangers[batch.stranger_count] = <uint16_t>i
             batch.stranger_count += 1
             continue
         carry(relay, i, flow, verdict, now_ms)
+
+
+cdef bint is_other_strange(fr_relay *relay, unsigned i, const fr_flow *flow, int verdict) noexcept nogil:
+    """Whether what is no RTP is to be judged as a stranger's; else it is counted here."""
+    if verdict == FR_UP_STUN and brings_other_token(relay, i, flow):
+        return True
+    fr_quality_other(fr_table_quality(&relay.table, flow), verdict == FR_UP_DTLS, <uint32_t>relay.now.ms)
+    return False
 
 
 cdef inline void carry(fr_relay *relay, unsigned i, fr_flow *flow, int verdict, uint32_t now_ms) noexcept nogil:
@@ -184,6 +193,8 @@ cdef void admit_strangers(fr_relay *relay) noexcept nogil:
         verdict = judge_stranger(relay, i, &flow)
         batch.verdict[i] = <uint8_t>verdict
         if verdict <= FR_UP_REPOINTED:
+            if verdict != FR_UP_SRTP:
+                fr_quality_other(fr_table_quality(&relay.table, flow), verdict == FR_UP_DTLS, <uint32_t>relay.now.ms)
             carry(relay, i, flow, verdict, <uint32_t>relay.now.ms)
         else:
             fr_count_verdict(relay.counters, verdict, batch.length[i])
@@ -231,6 +242,7 @@ cdef int admit(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_flow 
     if flow[0] != NULL:
         fr_table_repoint(&relay.table, flow[0], <uint16_t>peer, session_id, token_tag(relay, check))
         relay.counters.events[FR_EVENT_flows_repointed] += 1
+        fr_table_note(&relay.table, flow[0], FR_JOURNAL_repointed)
         return FR_UP_REPOINTED
     seed.client = relay.up.client[i]
     seed.session_id = session_id
@@ -243,6 +255,8 @@ cdef int admit(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_flow 
     if flow[0] == NULL:
         return FR_TABLE_FULL
     relay.counters.events[FR_EVENT_flows_created] += 1
+    fr_quality_begin(fr_table_quality(&relay.table, flow[0]), seed.now_ms)
+    fr_table_note(&relay.table, flow[0], FR_JOURNAL_created)
     return FR_UP_ADMITTED
 
 
@@ -291,3 +305,54 @@ cdef int open_token(fr_relay *relay, unsigned i, const fr_stun_check *check, fr_
                                              FR_ICE_PASSWORD_LENGTH)):
         return FR_STUN_BAD_INTEGRITY
     return 0
+
+
+# --- look back -----------------------------------------------------------------
+
+cdef void up_sample(fr_relay *relay, uint64_t now_us) noexcept nogil:
+    """Looks at RTP headers of the batch, which still lies in the ring when it has left.
+
+    At all of a small one; at FR_SAMPLES of a larger one, evenly apart from a drawn place, because a place that is
+    counted on would keep step with the flows.
+    """
+    cdef unsigned count = relay.up.count
+    cdef unsigned step = 1, at = 0
+    cdef bint is_whole = count <= FR_SAMPLED_WHOLE
+    cdef fr_rtp_sample sample
+    sample.arrival = fr_rtp_clock(now_us)
+    sample.now_ms = <uint32_t>(now_us // 1000)
+    if not is_whole:
+        step = count // FR_SAMPLES
+        relay.sample_draw = relay.sample_draw * 1664525u + 1013904223u
+        at = (relay.sample_draw >> 16) * step >> 16
+    while at < count:
+        if relay.up.verdict[at] == FR_UP_SRTP and relay.up.length[at] >= FR_RTP_HEADER_BYTES:
+            sample_rtp(relay, at, &sample, is_whole)
+        at += step
+
+
+cdef inline void sample_rtp(fr_relay *relay, unsigned i, fr_rtp_sample *sample, bint is_whole) noexcept nogil:
+    cdef fr_up_batch *batch = &relay.up
+    cdef fr_flow *flow = batch.flow[i]
+    cdef fr_quality *quality
+    if not fr_address_equal(&flow.client, &batch.client[i]):
+        flow = fr_table_find(&relay.table, batch.hash[i], &batch.client[i])
+    if flow == NULL or flow.state == FR_FLOW_FREE:  # evicted by a stranger of its own batch
+        return
+    quality = fr_table_quality(&relay.table, flow)
+    sample.packet = batch.payload[i]
+    sample.rtp_up = <uint16_t>(flow.packets_up - quality.others_up)
+    # The client's later packets of this batch are counted already. In a large batch they are not looked for, which
+    # would cost more than the sample: the account is right again at the next one, unless the stream begins here.
+    if is_whole and not fr_quality_is_next(quality, sample.packet, sample.rtp_up):
+        sample.rtp_up -= count_later_rtp(batch, i)
+    fr_quality_sample(quality, sample, relay.counters)
+
+
+cdef uint16_t count_later_rtp(const fr_up_batch *batch, unsigned i) noexcept nogil:
+    """RTP of the same client behind datagram i. The keyed hash stands for the address: nobody can make two collide."""
+    cdef uint16_t later = 0
+    cdef unsigned at
+    for at in range(i + 1, batch.count):
+        later += batch.hash[at] == batch.hash[i] and batch.verdict[at] == FR_UP_SRTP
+    return later

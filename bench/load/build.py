@@ -18,7 +18,8 @@ LIBRARIES = ("-lcrypto",)
 SHARED = (LOAD / "program.c", LOAD / "traffic.c")
 FLOORS = LOAD / "floors"
 BUNDLE = (EXT / "trunk" / "bundle.c", EXT / "crypto" / "cmac.c")
-TABLE = (EXT / "flow" / "table.c", EXT / "trunk" / "peer.c", *BUNDLE)
+FLOW = tuple(EXT / "flow" / name for name in ("table.c", "quality.c", "journal.c"))
+TABLE = (*FLOW, EXT / "trunk" / "peer.c", *BUNDLE)
 SOURCES: dict[str, tuple[Path, ...]] = {
     "floor_receive": (FLOORS / "floor_receive.c",),
     "floor_forward": (FLOORS / "floor_forward.c", FLOORS / "lookup.c", *TABLE),

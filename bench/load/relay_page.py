@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.load.build import EXT
+from fastrelay._ext.relay_core import counter_page_bytes
 from fastrelay.relay.dataplane.verdict import Verdict
 
-# struct fr_counters: eight words of head, then the tables
+# struct fr_counters: eight words of head, then the tables; what follows them is not read here
 HEAD, ROOM, BUCKETS = 8, 64, 320
-PAGE = struct.Struct(f"={HEAD + 3 * ROOM + 2 * BUCKETS}Q")
+READ = struct.Struct(f"={HEAD + 3 * ROOM + 2 * BUCKETS}Q")
 PACKETS = HEAD
 EVENTS = HEAD + 2 * ROOM
 HOP_UP = HEAD + 3 * ROOM
@@ -42,15 +43,15 @@ class RelayPage:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        size = -PAGE.size % mmap.PAGESIZE + PAGE.size
+        size = -counter_page_bytes() % mmap.PAGESIZE + counter_page_bytes()
         with path.open("w+b") as file:
             file.truncate(size)
             self._memory = mmap.mmap(file.fileno(), size)
         self._events = {name: index for index, name in enumerate(event_names())}
 
     def words(self) -> tuple[int, ...]:
-        """Every number of the page, in order."""
-        return PAGE.unpack_from(self._memory)
+        """Every number of the page that is read here, in order."""
+        return READ.unpack_from(self._memory)
 
     def packets(self, verdicts: Sequence[Verdict]) -> int:
         """Packets that ended in one of these verdicts."""

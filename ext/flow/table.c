@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "counters.h"
+
 /* --- the page -------------------------------------------------------------- */
 
 static size_t aligned(size_t bytes)
@@ -34,7 +36,8 @@ struct fr_table_layout fr_table_layout_of(uint32_t capacity)
     layout.index = layout.sessions + 2 * (size_t)layout.session_cells;
     layout.nobody = layout.index + aligned(4 * (size_t)layout.index_words);
     layout.flows = layout.nobody + sizeof(struct fr_flow);
-    layout.end = layout.flows + (size_t)capacity * sizeof(struct fr_flow);
+    layout.qualities = layout.flows + (size_t)capacity * sizeof(struct fr_flow);
+    layout.end = layout.qualities + aligned((size_t)capacity * sizeof(struct fr_quality));
     return layout;
 }
 
@@ -173,8 +176,18 @@ static void index_remove_flow(struct fr_table *table, const struct fr_flow *flow
 
 /* --- flows ----------------------------------------------------------------- */
 
-void fr_table_remove(struct fr_table *table, struct fr_flow *flow)
+void fr_table_note(const struct fr_table *table, const struct fr_flow *flow, enum fr_journal_kind kind)
 {
+    if (table->counters)
+        fr_journal_write(&table->counters->journal, kind, flow->session_id, &flow->client,
+                         &table->peers->peers[flow->peer].address);
+}
+
+void fr_table_remove(struct fr_table *table, struct fr_flow *flow, enum fr_journal_kind why)
+{
+    if (table->counters)
+        fr_quality_end(fr_table_quality(table, flow), flow->packets_up, table->counters);
+    fr_table_note(table, flow, why);
     if (flow->state == FR_FLOW_UNCONFIRMED)
         unlink_unconfirmed(table, flow);
     index_remove_flow(table, flow);
@@ -192,7 +205,7 @@ static struct fr_flow *take_slot(struct fr_table *table, uint64_t *evictions)
     if (!page->free_list && page->used == page->capacity) {
         if (!page->oldest_unconfirmed)
             return NULL;
-        fr_table_remove(table, at_link(table, page->oldest_unconfirmed));
+        fr_table_remove(table, at_link(table, page->oldest_unconfirmed), FR_JOURNAL_evicted);
         ++*evictions;
     }
     if (!page->free_list)
@@ -209,6 +222,7 @@ struct fr_flow *fr_table_insert(struct fr_table *table, uint64_t hash, const str
     if (!flow)
         return NULL;
     memset(flow, 0, sizeof *flow);
+    memset(fr_table_quality(table, flow), 0, sizeof(struct fr_quality));
     flow->client = seed->client;
     if (!index_insert(table, hash, fr_table_slot(table, flow))) {
         push_free(table, flow);
@@ -263,7 +277,8 @@ void fr_table_sweep(struct fr_table *table, uint32_t count, uint32_t now_ms, uin
             swept->idle++;
         else
             continue;
-        fr_table_remove(table, flow);
+        fr_table_remove(table, flow, flow->state == FR_FLOW_CONFIRMED ? FR_JOURNAL_expired_idle
+                                                                      : FR_JOURNAL_expired_unconfirmed);
     }
 }
 
@@ -323,12 +338,14 @@ int fr_table_attach(struct fr_table *table, void *memory, size_t bytes, uint32_t
     table->index_mask = layout.index_words - 1;
     table->nobody = (struct fr_flow *)(base + layout.nobody);
     table->flows = table->nobody + 1;
+    table->qualities = (struct fr_quality *)(base + layout.qualities);
+    table->counters = NULL;
 
     bool is_ours = page->magic == FR_PAGE_MAGIC && page->layout == FR_PAGE_LAYOUT && page->capacity == capacity
                    && page->bytes == needed && page->used <= capacity && table->peers->used <= FR_PEERS
                    && table->peers->capacity <= FR_PEERS;
     if (!is_ours) {
-        /* the flows are not cleared: slots at or above `used` are never read before they are written */
+        /* flows and qualities are not cleared: slots at or above `used` are never read before they are written */
         memset(memory, 0, layout.flows);
         page->layout = FR_PAGE_LAYOUT;
         page->capacity = capacity;

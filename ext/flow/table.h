@@ -18,12 +18,14 @@
 
 #include "flow/budget.h"
 #include "flow/hash.h"
+#include "flow/journal.h"
+#include "flow/quality.h"
 #include "limits.h"
 #include "trunk/peer.h"
 #include "wire/address.h"
 
 #define FR_PAGE_MAGIC 0x66726c6179666c77u /* "frlayflw" */
-#define FR_PAGE_LAYOUT 3
+#define FR_PAGE_LAYOUT 4
 #define FR_FLOWS_MIN 1u
 #define FR_FLOWS_MAX ((1u << 24) - 2) /* 24 bits of an index word, 0 being empty */
 
@@ -66,7 +68,7 @@ struct fr_flow_page {
 
 /* Where the parts of a page lie, in bytes from its start: the capacity alone says it. */
 struct fr_table_layout {
-    size_t peers, sources, sessions, index, nobody, flows, end;
+    size_t peers, sources, sessions, index, nobody, flows, qualities, end;
     uint32_t index_words, session_cells;
 };
 
@@ -81,6 +83,8 @@ struct fr_table {
     struct fr_flow *flows;
     uint32_t index_mask;
     struct fr_hash_key hash_key; /* the page's, kept beside the pointers that every look-up reads */
+    struct fr_quality *qualities; /* by slot */
+    struct fr_counters *counters; /* where calls and flow events are noted; the owner's, NULL for nowhere */
 };
 
 /* Of a capacity that is in range. */
@@ -88,7 +92,8 @@ struct fr_table_layout fr_table_layout_of(uint32_t capacity);
 /* Bytes of a page for `capacity` flows; 0 when the capacity is out of range. */
 size_t fr_table_page_bytes(uint32_t capacity);
 /* Takes over the page when it is one of ours for this capacity (and returns 1), else builds it anew (0).
- * -EINVAL: capacity out of range, page too small or misaligned. A new page takes hash_key and epoch_us. */
+ * -EINVAL: capacity out of range, page too small or misaligned. A new page takes hash_key and epoch_us.
+ * Nothing is noted until the owner sets `counters`. */
 int fr_table_attach(struct fr_table *table, void *memory, size_t bytes, uint32_t capacity,
                     const struct fr_hash_key *hash_key, uint64_t epoch_us);
 
@@ -133,6 +138,14 @@ static inline uint64_t fr_session_hash(const struct fr_hash_key *key, uint64_t s
     return fr_hash_words(key, session_id, 0x73657373696f6eu, 0);
 }
 
+static inline struct fr_quality *fr_table_quality(const struct fr_table *table, const struct fr_flow *flow)
+{
+    return &table->qualities[fr_table_slot(table, flow)];
+}
+
+/* Writes what befell the flow into the journal. */
+void fr_table_note(const struct fr_table *table, const struct fr_flow *flow, enum fr_journal_kind kind);
+
 /* How many flows the session has, by the sketch: never too few. */
 uint32_t fr_table_session_flows(const struct fr_table *table, uint64_t session_id);
 /* The key of a source's budget: an IPv4 address, an IPv6 /64. */
@@ -156,7 +169,8 @@ struct fr_flow *fr_table_insert(struct fr_table *table, uint64_t hash, const str
 void fr_table_confirm(struct fr_table *table, struct fr_flow *flow);
 void fr_table_repoint(struct fr_table *table, struct fr_flow *flow, uint16_t peer, uint64_t session_id,
                       uint32_t token_tag);
-void fr_table_remove(struct fr_table *table, struct fr_flow *flow);
+/* Ends the flow, and its call with it; why goes into the journal. */
+void fr_table_remove(struct fr_table *table, struct fr_flow *flow, enum fr_journal_kind why);
 
 struct fr_swept {
     uint32_t unconfirmed;

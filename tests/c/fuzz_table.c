@@ -111,7 +111,7 @@ static void change(unsigned number, struct fr_flow *flow, uint8_t choice)
     struct known *known = &clients[number];
     switch (choice % 4) {
     case 0:
-        fr_table_remove(&table, flow);
+        fr_table_remove(&table, flow, FR_JOURNAL_closed);
         known->is_there = false;
         break;
     case 1:

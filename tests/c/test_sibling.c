@@ -96,7 +96,7 @@ static void only_flows_that_are_answered_or_vouched_for_count(void)
     CHECK(find(siblings, 1, &found) && found.state == FR_FLOW_UNCONFIRMED && found.token_tag == 0);
     fr_table_confirm(&worker.table, flow);
     CHECK(find(siblings, 1, &found) && found.state == FR_FLOW_CONFIRMED);
-    fr_table_remove(&worker.table, flow);
+    fr_table_remove(&worker.table, flow, FR_JOURNAL_closed);
     CHECK(!find(siblings, 1, &found) && !fr_siblings_have_session(siblings, 101));
     free(worker.memory);
 }
@@ -274,7 +274,7 @@ static void churn_for_ever(struct worker *worker)
         uint32_t number = random_below(CLIENTS);
         struct fr_flow *flow = find_client(&worker->table, number);
         if (flow)
-            fr_table_remove(&worker->table, flow);
+            fr_table_remove(&worker->table, flow, FR_JOURNAL_closed);
         else if (worker->table.page->flows < worker->table.page->capacity)
             insert(worker, number, FR_FLOW_CONFIRMED, NOW_MS);
     }

@@ -94,7 +94,7 @@ static void churn(struct model *model, uint32_t operations)
         if (!flow) {
             model_insert(model, number);
         } else if (random_below(2)) {
-            fr_table_remove(&model->table, flow);
+            fr_table_remove(&model->table, flow, FR_JOURNAL_closed);
             model->clients[number].is_there = false;
             model->flows--;
         } else if (flow->state == FR_FLOW_UNCONFIRMED) {

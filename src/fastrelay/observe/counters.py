@@ -1,13 +1,14 @@
 """The counter page of a relay worker, read in place.
 
-Lives here: its layout as ext/counters.h has it, numpy views over it, and percentiles of its histograms.
+Lives here: its layout as ext/counters.h has it, numpy views over it, percentiles of its histograms, and its journal.
 Must not live here: how numbers are shown (live, summary). Only the worker writes: the views are read-only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from ipaddress import IPv4Address, IPv6Address
 from mmap import mmap
 from typing import TypeAlias
 
@@ -19,10 +20,36 @@ from fastrelay._ext.relay_core import EVENT_NAMES, VERDICT_NAMES
 Counts: TypeAlias = NDArray[np.uint64]
 
 MAGIC = 0x6672_636F_756E_7472
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 ROOM = 64
 """Places for verdicts, and for events."""
 HISTOGRAM_BUCKETS = 320
+JOURNAL_ENTRIES = 2048
+JOURNAL_KINDS = (
+    "created",
+    "confirmed",
+    "repointed",
+    "recreated",
+    "adopted",
+    "closed",
+    "expired_unconfirmed",
+    "expired_idle",
+    "evicted",
+)
+"""What befalls a flow, in the order of ext/flow/journal.h."""
+
+ADDRESS = np.dtype([("ip", "u1", (16,)), ("scope", "=u4"), ("port", ">u2"), ("zero", "=u2")])
+"""struct fr_address: IPv4 is held v4-mapped."""
+JOURNAL_ENTRY = np.dtype(
+    [
+        ("unix_ms", "=u8"),
+        ("session_id", "u1", (8,)),
+        ("client", ADDRESS),
+        ("transceiver", ADDRESS),
+        ("kind", "=u4"),
+        ("reserved", "=u4"),
+    ]
+)
 
 LAYOUT = np.dtype(
     [
@@ -38,6 +65,13 @@ LAYOUT = np.dtype(
         ("events", "=u8", (ROOM,)),
         ("hop_up_ns", "=u8", (HISTOGRAM_BUCKETS,)),
         ("hop_down_ns", "=u8", (HISTOGRAM_BUCKETS,)),
+        ("call_loss", "=u8", (HISTOGRAM_BUCKETS,)),
+        ("call_jitter_us", "=u8", (HISTOGRAM_BUCKETS,)),
+        ("call_setup_us", "=u8", (HISTOGRAM_BUCKETS,)),
+        ("call_media_us", "=u8", (HISTOGRAM_BUCKETS,)),
+        ("journal_next", "=u8"),
+        ("journal_reserved", "=u8"),
+        ("journal", JOURNAL_ENTRY, (JOURNAL_ENTRIES,)),
     ]
 )
 
@@ -62,10 +96,12 @@ class CounterPage:
         self.events: Counts = page["events"][0]
         self.hop_up_ns: Counts = page["hop_up_ns"][0]
         self.hop_down_ns: Counts = page["hop_down_ns"][0]
+        self.journal: NDArray[np.void] = page["journal"][0]
 
     def close(self) -> None:
         """Let go of the memory. The page cannot be read afterwards."""
-        del self._page, self.verdict_packets, self.verdict_bytes, self.events, self.hop_up_ns, self.hop_down_ns
+        del self._page, self.verdict_packets, self.verdict_bytes, self.events
+        del self.hop_up_ns, self.hop_down_ns, self.journal
 
     @property
     def is_ours(self) -> bool:
@@ -91,6 +127,11 @@ class CounterPage:
         """Whether UDP_SEGMENT is in use."""
         return bool(self._page["offload"][0])
 
+    @property
+    def journal_next(self) -> int:
+        """How many entries the journal has ever had."""
+        return int(self._page["journal_next"][0])
+
     def packets(self, verdict: str) -> int:
         """How many datagrams or frames have ended in this verdict."""
         return int(self.verdict_packets[_INDEX[verdict]])
@@ -100,13 +141,50 @@ class CounterPage:
 
     def read(self) -> Reading:
         """Copy what counts upwards, to compare with a later reading."""
-        return Reading(
-            self.verdict_packets.copy(),
-            self.verdict_bytes.copy(),
-            self.events.copy(),
-            self.hop_up_ns.copy(),
-            self.hop_down_ns.copy(),
-        )
+        return Reading(*(self._page[field.name][0].copy() for field in fields(Reading)))
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One event of one flow."""
+
+    unix_ms: int
+    kind: str
+    """One of JOURNAL_KINDS."""
+    session_id: bytes
+    """Eight bytes; all zero for a flow made again from the trunk."""
+    client: tuple[str, int]
+    transceiver: tuple[str, int]
+
+
+def journal(page: CounterPage) -> list[JournalEntry]:
+    """What befell the last flows, the newest last.
+
+    The worker writes on meanwhile. Only entries are kept that it cannot have begun to replace before the end of the
+    copy: the one that comes after the newest may be half written.
+    """
+    before = page.journal_next
+    entries = page.journal.copy()
+    oldest = max(0, page.journal_next - JOURNAL_ENTRIES + 1)
+    return [_journal_entry(entries[number % JOURNAL_ENTRIES]) for number in range(oldest, before)]
+
+
+def _journal_entry(entry: np.void) -> JournalEntry:
+    return JournalEntry(
+        int(entry["unix_ms"]),
+        JOURNAL_KINDS[entry["kind"]],
+        entry["session_id"].tobytes(),
+        endpoint(entry["client"]),
+        endpoint(entry["transceiver"]),
+    )
+
+
+def endpoint(address: np.void) -> tuple[str, int]:
+    """A struct fr_address as (ip, port); the scope of a link-local address stands behind it after a %."""
+    ip = IPv6Address(address["ip"].tobytes())
+    shown: IPv4Address | IPv6Address = ip.ipv4_mapped or ip
+    scope = int(address["scope"])
+    return f"{shown}%{scope}" if scope else str(shown), int(address["port"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,24 +196,19 @@ class Reading:
     events: Counts
     hop_up_ns: Counts
     hop_down_ns: Counts
+    call_loss: Counts
+    """Loss of each ended call, in 1/10,000 of what its client sent."""
+    call_jitter_us: Counts
+    call_setup_us: Counts
+    """First check to first media, of each call that came to media."""
+    call_media_us: Counts
+    """First DTLS to first media."""
 
     def since(self, earlier: Reading) -> Reading:
-        return Reading(
-            self.verdict_packets - earlier.verdict_packets,
-            self.verdict_bytes - earlier.verdict_bytes,
-            self.events - earlier.events,
-            self.hop_up_ns - earlier.hop_up_ns,
-            self.hop_down_ns - earlier.hop_down_ns,
-        )
+        return Reading(*(getattr(self, field.name) - getattr(earlier, field.name) for field in fields(self)))
 
     def plus(self, other: Reading) -> Reading:
-        return Reading(
-            self.verdict_packets + other.verdict_packets,
-            self.verdict_bytes + other.verdict_bytes,
-            self.events + other.events,
-            self.hop_up_ns + other.hop_up_ns,
-            self.hop_down_ns + other.hop_down_ns,
-        )
+        return Reading(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @property
     def packets_up(self) -> int:

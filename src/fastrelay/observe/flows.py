@@ -26,7 +26,7 @@ Records: TypeAlias = NDArray[np.void]
 Slots: TypeAlias = NDArray[np.intp]
 
 MAGIC: Final = 0x6672_6C61_7966_6C77
-LAYOUT_VERSION: Final = 3
+LAYOUT_VERSION: Final = 4
 FLOWS_MAX: Final = (1 << 24) - 2
 PEERS: Final = 1024
 UNCONFIRMED, CONFIRMED = 1, 2
@@ -157,7 +157,7 @@ def _map(memory: mmap | bytearray | bytes, capacity: int) -> FlowView | None:
         return None
     peers = np.frombuffer(memory, PEER_PAGE, count=1, offset=at["peers"])["peers"][0]
     flows = np.frombuffer(memory, FLOW, count=capacity, offset=at["flows"])
-    qualities = np.zeros(capacity, QUALITY)
+    qualities = np.frombuffer(memory, QUALITY, count=capacity, offset=at["qualities"])
     for view in (peers, flows, qualities):
         view.flags.writeable = False
     return FlowView(flows, qualities, peers)
@@ -222,7 +222,7 @@ def describe(
                 "loss_percent": round(float(losses[at]), 2) if heard else None,
                 "jitter_ms": int(quality["jitter"]) / JITTER_STEPS_PER_MS if heard else None,
                 "reordered": int(quality["reordered"]),
-                "setup_ms": int(quality["setup_ms"]) if heard else None,
+                "setup_ms": (int(quality["setup_ms"]) or None) if heard else None,  # 0: not known
                 "is_one_way": bool(one_way[at]),
             }
         )
