@@ -48,6 +48,8 @@ LOG = logging.getLogger(__name__)
 SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD})
 TICK_S: Final = 0.1
 """How often workers are looked at: a part of the time after which one counts as stuck."""
+PUBLISH_EVERY_S: Final = 1.0
+"""How old the status that others see may be, unless a signal has just changed it."""
 
 
 class Supervisor:
@@ -72,6 +74,7 @@ class Supervisor:
         self._rehearsal: upgrade.Rehearsal | None = None
         self._tallies = Tallies(time.time())
         self._state = RelayState.STARTING
+        self._publish_s = 0.0
         self._has_ended_workers = True
 
     def __enter__(self) -> Self:
@@ -245,6 +248,7 @@ class Supervisor:
             received = signal.sigtimedwait(SIGNALS, wait_s)
             if received is not None:
                 self._take_signal(received.si_signo)
+                self._publish_s = now_s  # whatever it was, it is news
             self._go_on()
         self._stop()
 
@@ -270,7 +274,9 @@ class Supervisor:
         if self._state is RelayState.DRAINING:
             self._look_at_drain()
         self._observer.look_after(now_s)
-        self._publish()
+        if now_s >= self._publish_s:
+            self._publish_s = now_s + PUBLISH_EVERY_S
+            self._publish()
         self._manager.feed_watchdog()
         tell_suppressed()
 

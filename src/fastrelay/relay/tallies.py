@@ -5,7 +5,7 @@ Lives here: those numbers, and a key ring as it may be shown. Must not live here
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from fastrelay.observe.status import KeyStatus
@@ -27,7 +27,7 @@ class Tallies:
 
     def build(self) -> dict[str, Any]:
         """As JSON values, under the names that RelayStatus has for them."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def key_statuses(ring: KeyRing, now_s: int) -> tuple[KeyStatus, ...]:
