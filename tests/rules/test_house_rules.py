@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("ext", "src", "tests", "bench", ".ci")
+FOLDERS = ("ext", "src", "tests", "bench", "deploy", ".ci")
 GENERATED = {"__pycache__", "build"}
 CODE = {".py", ".pyi", ".pyx", ".pxd", ".c", ".h"}
 LINES_MAX = 450

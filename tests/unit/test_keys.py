@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import stat
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,33 @@ def test_a_file_of_its_owner_alone_is_welcome(tmp_path: Path, mode: int) -> None
     KeyRing.new(now_s=NOW).save(path)
     path.chmod(mode)
     assert len(KeyRing.load(path).keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "is_welcome"),
+    [
+        pytest.param(0o440, 0, 2000, True, id="a secret that root lends to one of our groups"),
+        pytest.param(0o640, 0, 2000, True, id="the same, and root may write it"),
+        pytest.param(0o444, 0, 2000, False, id="lent to everyone"),
+        pytest.param(0o460, 0, 2000, False, id="our group may write it"),
+        pytest.param(0o440, 0, 2001, False, id="lent to a group that is not ours"),
+        pytest.param(0o440, 1000, 2000, False, id="our own, open to our group"),
+        pytest.param(0o400, 1000, 2000, True, id="our own alone"),
+    ],
+)
+def test_a_file_may_be_lent_by_root_to_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, owner: int, group: int, is_welcome: bool
+) -> None:
+    path = tmp_path / "keys.json"
+    KeyRing.new(now_s=NOW).save(path)
+    seen = list(path.stat())
+    seen[stat.ST_MODE], seen[stat.ST_UID], seen[stat.ST_GID] = stat.S_IFREG | mode, owner, group
+    monkeypatch.setattr(os, "fstat", lambda descriptor: os.stat_result(seen))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getegid", lambda: 1000)
+    monkeypatch.setattr(os, "getgroups", lambda: [2000])
+    with nullcontext() if is_welcome else pytest.raises(ConfigError, match="lets others at the keys"):
+        KeyRing.load(path)
 
 
 def test_what_is_not_a_ring_file_is_refused_and_named(tmp_path: Path) -> None:

@@ -84,28 +84,43 @@ class Observer:
                 return
             LOG.error("admin process died", extra=facts(code=self._process.returncode))
             self._let_go()
-            if now_s - self._started_s > LASTING_S:
-                self._wait_s = RETRY_FIRST_S
-            self._retry_s = now_s + self._wait_s
-            self._wait_s = min(self._wait_s * 2, RETRY_LAST_S)
-        if self.sockets and now_s >= self._retry_s:
-            self._start(now_s)
+            self._hold_back(now_s)
+        if now_s >= self._retry_s:
+            try:
+                self.start(now_s)
+            except ConfigError as error:
+                LOG.error("admin process cannot be started", extra=facts(problem=error.problem))
+                self._hold_back(now_s)
 
-    def _start(self, now_s: float) -> None:
-        ours, theirs = Channel.pair()
-        descriptors = [theirs.fileno(), *(listener.fileno() for _, listener in self.sockets)]
+    def _hold_back(self, now_s: float) -> None:
+        if now_s - self._started_s > LASTING_S:
+            self._wait_s = RETRY_FIRST_S
+        self._retry_s = now_s + self._wait_s
+        self._wait_s = min(self._wait_s * 2, RETRY_LAST_S)
+
+    def start(self, now_s: float) -> None:
+        """Where there is something to serve on. ConfigError when this user may not start it."""
+        if not self.sockets:
+            return
+        self._started_s = now_s
         options = [word for name, listener in self.sockets for word in (name, str(listener.fileno()))]
-        self._process = subprocess.Popen(
-            [*ADMIN_COMMAND, str(theirs.fileno()), *options, "--log-form", self._log_form],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=descriptors,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        )
-        theirs.close()
+        ours, theirs = Channel.pair()
+        try:
+            self._process = subprocess.Popen(
+                [*ADMIN_COMMAND, str(theirs.fileno()), *options, "--log-form", self._log_form],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno(), *(listener.fileno() for _, listener in self.sockets)],
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )
+        except OSError as error:
+            ours.close()
+            problem = f"cannot start the admin process, {ADMIN_COMMAND[0]}: {error.strerror}"
+            raise ConfigError("--user", problem) from error
+        finally:
+            theirs.close()
         os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
         self._channel = ours
-        self._started_s = now_s
         self._told.clear()
         self._status = None
 

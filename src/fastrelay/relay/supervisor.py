@@ -170,7 +170,7 @@ class Supervisor:
         if since_s is not None:
             self.crew.drain()
         self._state = RelayState.SERVING if since_s is None else RelayState.DRAINING
-        self._observer.look_after(time.monotonic())
+        self._observer.start(time.monotonic())
         self._publish()
         self._manager.ready(self._in_words())
         if inheritance.heirs:

@@ -274,7 +274,7 @@ def _read_private_file(path: Path) -> bytes:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigError(str(path), "not a regular file")
-            if status.st_mode & 0o077:
+            if status.st_mode & (0o037 if _is_lent_to_us(status) else 0o077):
                 mode = stat.S_IMODE(status.st_mode)
                 raise ConfigError(str(path), f"mode {mode:04o} lets others at the keys; run: chmod 600 {path}")
             content = file.read(_FILE_BYTES_MAX + 1)
@@ -283,6 +283,11 @@ def _read_private_file(path: Path) -> bytes:
     if len(content) > _FILE_BYTES_MAX:
         raise ConfigError(str(path), f"longer than {_FILE_BYTES_MAX} bytes")
     return content
+
+
+def _is_lent_to_us(status: os.stat_result) -> bool:
+    """Whether root has left the file to one of our groups to read, as Kubernetes does with a mounted secret."""
+    return status.st_uid == 0 and os.geteuid() != 0 and status.st_gid in {os.getegid(), *os.getgroups()}
 
 
 def _write_private_file(path: Path, content: bytes, *, is_new: bool) -> None:
