@@ -133,6 +133,16 @@ def test_client_is_shown_as_its_network(observer: RunningObserver) -> None:
     assert "198.51.100.9" not in reply.text
 
 
+def test_events_tell_what_befell_a_session(observer: RunningObserver) -> None:
+    document = observer.get("/events?session=000000000000abcd").json
+    assert [event["kind"] for event in document["events"]] == ["confirmed", "created"]
+    event = document["events"][0]
+    assert (event["client"], event["worker"], event["session"]) == ("198.51.100.0/24", 0, "000000000000abcd")
+    assert event["transceiver"] == "10.0.0.1:4000"
+    assert observer.get("/events?session=00000000000000ff").json == {"events": []}
+    assert observer.get("/events?limit=1").json["events"] == [event]
+
+
 # --- refusals
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from fastrelay._ext.relay_core import flow_page_bytes, flow_page_layout
 from fastrelay.observe import flows
-from fastrelay.observe.flows import ADDRESS, FLOW, HEADER, PEER, PEER_PAGE, FlowPage, describe, endpoint_of
+from fastrelay.observe.flows import ADDRESS, FLOW, HEADER, PEER, PEER_PAGE, QUALITY, FlowPage, describe, endpoint_of
 from fastrelay.observe.listing import Condition, Listing
 from fastrelay.observe.observed import Observed
 from fastrelay.wire.address import redact
 from fastrelay.wire.trunk import Client, Frame
-from tests.dataplane.packets import ALICE, BOB, CAROL, DAVE, SRTP, T1, T2, check, ticket
-from tests.unit.observed_relay import PretendWorker, now_ms
+from tests.dataplane.packets import ALICE, BOB, CAROL, DAVE, DTLS, SRTCP, SRTP, T1, T2, check, ticket
+from tests.unit.observed_relay import PretendWorker, now_ms, rtp
 
 EXT = Path(__file__).parents[2] / "ext"
 SIZES = {"uint64_t": 8, "uint32_t": 4, "uint16_t": 2, "uint8_t": 1, "struct fr_address": 24, "struct fr_hash_key": 32}
@@ -52,6 +52,7 @@ def worker() -> Iterator[PretendWorker]:
         pytest.param(FLOW, "flow/table.h", "fr_flow", id="flow"),
         pytest.param(PEER, "trunk/peer.h", "fr_peer", id="peer"),
         pytest.param(PEER_PAGE, "trunk/peer.h", "fr_peer_page", id="peers"),
+        pytest.param(QUALITY, "flow/quality.h", "fr_quality", id="quality"),
     ],
 )
 def test_offsets_are_those_of_the_header(dtype: np.dtype[np.void], file: str, struct: str) -> None:
@@ -63,7 +64,7 @@ def test_offsets_are_those_of_the_header(dtype: np.dtype[np.void], file: str, st
         assert set(ours) == set(expected)
 
 
-@pytest.mark.parametrize(("dtype", "size"), [(ADDRESS, 24), (FLOW, 64), (PEER, 256)])
+@pytest.mark.parametrize(("dtype", "size"), [(ADDRESS, 24), (FLOW, 64), (PEER, 256), (QUALITY, 20)])
 def test_records_have_the_size_that_the_headers_assert(dtype: np.dtype[np.void], size: int) -> None:
     assert dtype.itemsize == size
 
@@ -85,6 +86,8 @@ def test_states_are_those_of_the_header() -> None:
     states = re.findall(r"enum fr_flow_state \{ (.*?) \};", (EXT / "flow/table.h").read_text())[0].split(", ")
     assert states.index("FR_FLOW_UNCONFIRMED") == flows.UNCONFIRMED
     assert states.index("FR_FLOW_CONFIRMED") == flows.CONFIRMED
+    media = re.findall(r"FR_QUALITY_MEDIA = (\d+)", (EXT / "flow/quality.h").read_text())
+    assert [int(bit) for bit in media] == [flows.MEDIA_SEEN]
 
 
 def test_flows_are_the_cores_own(worker: PretendWorker) -> None:
@@ -138,6 +141,34 @@ def test_flow_is_described_without_its_client(worker: PretendWorker) -> None:
     }
     assert {name: row[name] for name in expected} == expected
     assert ALICE.ip not in str(row)
+
+
+def test_flow_tells_how_its_call_sounds(worker: PretendWorker) -> None:
+    moment = now_ms()
+    worker.call(ALICE, at_ms=moment)
+    heard = [number for number in range(100) if number % 10]
+    for number in heard:
+        worker.up(ALICE, rtp(number), at_ms=moment + 300 + 20 * number)
+    with closing(FlowPage(worker.flow_memory)) as page:
+        view = page.view()
+        assert view is not None
+        (row,) = describe(view, np.array([0]), worker=0, now_ms=moment + 5000, one_way=np.array([False]))
+        del view
+    assert row["loss_percent"] == pytest.approx(9.0, abs=0.2)  # the one before the first is not missed
+    assert (row["setup_ms"], row["reordered"]) == (320, 0)
+    assert row["jitter_ms"] < 5
+
+
+@pytest.mark.parametrize("payload", [check(ticket(1)), DTLS, SRTCP], ids=["check", "DTLS", "SRTCP"])
+def test_flow_without_media_does_not_sound(worker: PretendWorker, payload: bytes) -> None:
+    worker.call(ALICE)
+    worker.up(ALICE, payload)
+    with closing(FlowPage(worker.flow_memory)) as page:
+        view = page.view()
+        assert view is not None
+        (row,) = describe(view, np.array([0]), worker=0, now_ms=now_ms(), one_way=np.array([False]))
+        del view
+    assert (row["loss_percent"], row["jitter_ms"], row["setup_ms"]) == (None, None, None)
 
 
 # --- pages that are not ours, or lie

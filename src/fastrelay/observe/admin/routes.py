@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from fastrelay.observe.admin.documents import config_document, status_document, version_document
 from fastrelay.observe.admin.query import EventsQuery, FlowsQuery, FlowState, QueryError, Sort, format_cursor
 from fastrelay.observe.health import dead_because, unready_because
+from fastrelay.observe.history import events
 from fastrelay.observe.listing import STATES, Condition, Listing, worst
 from fastrelay.observe.metrics import RelayCollector
 from fastrelay.observe.observed import Observed
@@ -94,8 +95,8 @@ class Routes:
         return _document({"flows": listing.rows, "next": following})
 
     async def _events(self, request: web.BaseRequest) -> web.Response:
-        EventsQuery.parse(_parameters(request))
-        return _document({"events": []})
+        query = EventsQuery.parse(_parameters(request))
+        return _document({"events": events(self._observed, limit=query.limit, session=query.session)})
 
 
 async def in_turns(work: Iterator[None]) -> None:
