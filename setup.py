@@ -47,7 +47,7 @@ extensions = [
     for name in MODULES
 ]
 DIRECTIVES["linetrace"] = flavour == "coverage"
-# Modules find each other's .pxd in the package, by the names they have at run time; those that declare the C are in ext/.
+# Modules find each other's .pxd in the package, by their names at run time; those that declare the C are in ext/.
 modules = cythonize(
     extensions, build_dir=f"{build}/cython", include_path=["src", "ext"], compiler_directives=DIRECTIVES
 )

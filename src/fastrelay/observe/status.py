@@ -22,6 +22,8 @@ class RelayState(StrEnum):
 
 
 class WorkerState(StrEnum):
+    """Only a starting and a serving worker get new clients."""
+
     STARTING = "starting"
     SERVING = "serving"
     RETIRING = "retiring"
@@ -100,5 +102,5 @@ def _parse_worker(values: Mapping[str, Any]) -> WorkerStatus:
     return WorkerStatus(**known)
 
 
-def _known(kind: type[WorkerStatus] | type[KeyStatus], values: Mapping[str, Any]) -> dict[str, Any]:
+def _known(kind: type[WorkerStatus | KeyStatus], values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in kind.__dataclass_fields__}

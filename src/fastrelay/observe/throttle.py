@@ -24,7 +24,7 @@ class Suppressed(NamedTuple):
 
     message: str
     level: int
-    count: int
+    lines: int
 
 
 @dataclass(slots=True)
