@@ -224,6 +224,12 @@ def test_drain_gives_up_waiting_and_stop_now_ends_it(
             assert ending.process.wait(PATIENCE_S) == 0
 
 
+def happened(command: Callable[..., Outcome], run_dir: Path, session_id: str) -> list[str]:
+    """What the relay has journalled of a session, in the order of time."""
+    story = document_of(command, "trace", session_id, "--at", str(run_dir))
+    return [entry["what"] for entry in story["entries"]]
+
+
 def test_trace_shows_the_flow_of_a_token(
     command: Callable[..., Outcome], local: list[str], run_dir: Path, ring: KeyRing, ring_file: Path
 ) -> None:
@@ -241,6 +247,9 @@ def test_trace_shows_the_flow_of_a_token(
         told = command("trace", f"{client.ticket.ufrag}:abcd", "--keys", str(ring_file), "--at", str(run_dir))
         assert told.code == 0
         assert told.out.startswith(f"session  {wanted}\ntoken    for {flow['transceiver']}, cluster 0")
+        assert happened(command, run_dir, wanted) == ["created", "confirmed"]
+        transceiver.answer(client.as_client, closes=True)
+        eventually(lambda: happened(command, run_dir, wanted)[-1] == "closed", "the end of the flow is journalled")
 
 
 def test_orphaned_workers_are_not_taken_for_a_relay(

@@ -194,7 +194,12 @@ def test_a_session_in_the_message_counts_where_there_is_no_fact() -> None:
 
 def test_events_of_other_releases_still_have_a_time() -> None:
     found = journalled([{"kind": "a", "at_s": 1.5}, {"ts": "1970-01-01T00:00:02Z"}, {"kind": "c"}], "relay")
-    assert [(entry.what, entry.moment_s) for entry in found] == [("a", 1.5), ("event", 2.0), ("c", 0.0)]
+    assert [(entry.what, entry.moment_s) for entry in found] == [("c", 0.0), ("event", 2.0), ("a", 1.5)]
+
+
+def test_events_of_one_millisecond_stay_in_their_order() -> None:
+    latest_first = [event("closed", 1), event("confirmed"), event("created")]
+    assert [each.what for each in in_order(journalled(latest_first, "relay"))] == ["created", "confirmed", "closed"]
 
 
 def test_one_moment_keeps_its_order() -> None:

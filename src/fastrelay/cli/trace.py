@@ -170,7 +170,7 @@ def _ask(story: Story, client: AdminClient) -> None:
     events = client.document("/events", {"session": story.session, "limit": EVENTS_MAX}).get("events") or []
     flows = client.document("/flows", {"session": story.session, "limit": FLOWS_MAX})
     rows(Flow, flows, "flows")  # a relay that answers nonsense is told of here, not in the middle of the printing
-    story.entries += journalled((each for each in events if isinstance(each, dict)), place)
+    story.entries += journalled([each for each in events if isinstance(each, dict)], place)
     story.flows += [(place, each) for each in flows.get("flows") or []]
 
 

@@ -7,7 +7,7 @@ asking relays (client), opening files, printing (cli.trace).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -43,9 +43,9 @@ class Entry:
         return f"{self.what}  {facts}".rstrip()
 
 
-def journalled(events: Iterable[Mapping[str, Any]], source: str) -> Iterator[Entry]:
-    """Entries of a relay's /events."""
-    for event in events:
+def journalled(events: Sequence[Mapping[str, Any]], source: str) -> Iterator[Entry]:
+    """Entries of a relay's /events, which has the latest first: what shares a millisecond must not end up backwards."""
+    for event in reversed(events):
         facts = {name: value for name, value in event.items() if name not in _EVENT_MEMBERS}
         yield Entry(_moment_of_event(event), source, str(event.get("kind", "event")), facts)
 
