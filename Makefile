@@ -76,8 +76,9 @@ test: setup packages-deploy c-test ## every test: C, unit, data plane, pairs, li
 	$(BIN)/python -m pytest -m 'not packaging' $(PYTEST_ARGS)
 
 .PHONY: soak
-soak: setup ## the floods at full length beside live calls, with their figures
+soak: setup ## at full length, with figures: floods beside live calls; crash, upgrade, reload and memory under load
 	FASTRELAY_FLOOD_S=20 $(BIN)/python -m pytest -s tests/live/test_flood.py
+	FASTRELAY_SOAK=1 $(BIN)/python -m pytest -s tests/load
 
 .PHONY: test-packaging
 test-packaging: setup ## build sdist and wheel, install them in a fresh environment, import

@@ -34,22 +34,29 @@ class Calls:
     """
 
     def __init__(
-        self, ring: KeyRing, relay: Address, count: int, *, first: str = "127.16.0.0", transceiver: str = "127.2.0.1"
+        self,
+        ring: KeyRing,
+        relay: Address,
+        count: int,
+        *,
+        first: str = "127.16.0.0",
+        transceiver: Address = ("127.2.0.1", 0),
     ) -> None:
         self.count = count
         self.first = first
-        self._ring, self._relay, self._transceiver = ring, relay, transceiver
+        self.transceiver = transceiver
+        self._ring, self._relay = ring, relay
         self._paths: dict[int, Path] = {}
 
     def __enter__(self) -> Self:
-        self._port: OpenTrunkPort = open_trunk_port((self._transceiver, 0), self._ring, [LOOPBACK])
+        self._port: OpenTrunkPort = open_trunk_port(self.transceiver, self._ring, [LOOPBACK])
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             self._socket.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
             self._socket.bind(("0.0.0.0", 0))
             self.client_port: int = self._socket.getsockname()[1]
-            self.transceiver: Address = self._port.address
+            self.transceiver = self._port.address
             self._establish()
         except (OSError, AssertionError):
             self._close()

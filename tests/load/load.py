@@ -136,7 +136,7 @@ def load_down(
     ring: KeyRing, relay: Address, trunk: Address, folder: Path, *, calls: int = CALLS, rate: int = DOWN_PER_S
 ) -> Iterator[Load]:
     """Other calls that stand, and their transceiver sending to the relay's trunk. Their clients say nothing."""
-    with Calls(ring, relay, calls, first="127.17.0.0", transceiver="127.2.0.2") as made:
+    with Calls(ring, relay, calls, first="127.17.0.0", transceiver=("127.2.0.2", 0)) as made:
         pass
     key = ring.minting_key(time.time())
     key_file = folder / "trunk.key"

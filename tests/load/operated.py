@@ -68,12 +68,13 @@ class OperatedRelay(PreferredRelay):
         *,
         workers: int = 1,
         steering: Steering = Steering.AUTO,
+        limits: Mapping[str, int] | None = None,
         command: Sequence[str] = tuple(COMMAND),
     ) -> None:
         self.run_dir = folder / "run"
         self._config = folder / "relay.toml"
         self._ring_file = ring_file
-        self.configure(workers=workers, steering=steering)
+        self.configure(workers=workers, steering=steering, limits=limits)
         super().__init__("--config", str(self._config), command=command)
 
     def configure(
@@ -83,7 +84,7 @@ class OperatedRelay(PreferredRelay):
         steering: Steering = Steering.AUTO,
         listen: Sequence[str] = ("127.0.0.1:0",),
         allow: Sequence[str] = ("127.0.0.0/8",),
-        **limits: int,
+        limits: Mapping[str, int] | None = None,
     ) -> None:
         """Write its file. A relay that runs takes it at the next HUP."""
         self._worker_count = workers
@@ -96,7 +97,7 @@ class OperatedRelay(PreferredRelay):
                 "run_dir": str(self.run_dir),
             },
             "workers": {"count": on_cpus(workers), "steering": steering.value},
-            "limits": limits,
+            "limits": limits or {},
         }
         # a JSON string, number or list of strings is one of TOML as well
         lines = [

@@ -51,8 +51,7 @@ def test_reloads_in_a_row_lose_nothing(tmp_path: Path, ring_file: Path, ring: Ke
                 workers=2 if is_odd else 1,
                 listen=[FIRST, extra] if is_odd else [FIRST],
                 allow=["127.0.0.0/8", "10.0.0.0/8"] if is_odd else ["127.0.0.0/8"],
-                token_lifetime_s=3600 + number,
-                source_admissions_per_s=100 + number,
+                limits={"token_lifetime_s": 3600 + number, "source_admissions_per_s": 100 + number},
             )
             line = reload(relay)
             assert "refused" not in line, line
@@ -92,7 +91,7 @@ def test_worker_that_is_too_many_goes_when_its_calls_have_gone(tmp_path: Path, r
     ):
         load.goes_on(0.2)
         # what a worker has is forgotten a second after its clients have gone to another
-        relay.configure(workers=1, idle_after_ms=1000, sweep_period_ms=500)
+        relay.configure(workers=1, limits={"idle_after_ms": 1000, "sweep_period_ms": 500})
         assert "refused" not in reload(relay)
         eventually(lambda: len(relay.workers) == 1, "the second worker goes")
         load.goes_on(0.3)
