@@ -118,6 +118,21 @@ cdef class RelayLoop(RelayCore):
         with nogil:
             run_slice(self.relay, self.epoll, slice_ms)
 
+    def listener_flows(self):
+        """How many flows clients have on each listener, in the order of the listeners."""
+        cdef fr_flow *flow
+        cdef uint32_t[FR_LISTENERS] counts
+        cdef uint32_t slot
+        for at in range(FR_LISTENERS):
+            counts[at] = 0
+        for slot in range(self.relay.table.page.used):
+            flow = &self.relay.table.flows[slot]
+            if flow.state != FR_FLOW_FREE and flow.via < self.relay.locals.count:
+                listener = self.relay.locals.entries[flow.via].listener
+                if listener < FR_LISTENERS:
+                    counts[listener] += 1
+        return [counts[at] for at in range(self.relay.listener_count)]
+
     @property
     def is_offloading(self):
         """Whether UDP_SEGMENT is still in use."""

@@ -38,6 +38,9 @@ class RelayLoop(RelayCore):
     def run(self, slice_ms: int) -> None:
         """Works for one slice, without the GIL; returns early when a signal arrives."""
 
+    def listener_flows(self) -> list[int]:
+        """How many flows clients have on each listener, in the order of the listeners."""
+
     @property
     def is_offloading(self) -> bool:
         """Whether UDP_SEGMENT is still in use."""

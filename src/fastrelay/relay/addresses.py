@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from fastrelay.relay.member import Member
 from fastrelay.relay.resources import Listener, WorkerResources, open_beside, refuse_too_many_locals
 from fastrelay.relay.settings import Endpoint, RelaySettings
 
@@ -40,3 +41,25 @@ def mark_leaving(workers: Sequence[WorkerResources], wanted: Sequence[Endpoint])
         changed |= is_leaving != listener.is_leaving
         listener.is_leaving = is_leaving
     return changed
+
+
+def left_behind(members: Sequence[Member]) -> list[Endpoint]:
+    """Addresses that are leaving and on which no worker has a flow any more. A worker that does not say has some."""
+    used: set[Endpoint] = set()
+    leaving: set[Endpoint] = set()
+    for member in members:
+        listeners = member.resources.listeners
+        flows = member.process.flows_by_listener() if member.process is not None else None
+        for at, listener in enumerate(listeners):
+            if listener.is_leaving:
+                leaving.add(listener.endpoint)
+                if flows is None or len(flows) != len(listeners) or flows[at]:
+                    used.add(listener.endpoint)
+    return sorted(leaving - used)
+
+
+def close_listeners(workers: Sequence[WorkerResources], endpoints: Sequence[Endpoint]) -> None:
+    """The workers have them open until they are replaced."""
+    for worker in workers:
+        for listener in [each for each in worker.listeners if each.endpoint in endpoints]:
+            _withdraw(worker, listener)

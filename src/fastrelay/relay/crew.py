@@ -22,22 +22,25 @@ from typing import Any, Final
 from fastrelay.errors import ConfigError, WorkerError
 from fastrelay.observe.logs import facts
 from fastrelay.observe.status import WorkerState
+from fastrelay.relay.addresses import close_listeners, left_behind
 from fastrelay.relay.handover import Heir
 from fastrelay.relay.member import Member
-from fastrelay.relay.process import WorkerProcess
+from fastrelay.relay.process import ANSWER_PATIENCE_S, WorkerProcess
 from fastrelay.relay.resources import WorkerResources, open_worker
 from fastrelay.relay.run_dir import RunDir
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.relay.steering import Steerer
 from fastrelay.relay.worker import SERVING, TAKEN, WorkerPlan
 from fastrelay.routing.keys import KeyRing
+from fastrelay.wire.address import format_endpoint
 
 LOG = logging.getLogger(__name__)
 
 START_PATIENCE_S: Final = 10.0
-ANSWER_PATIENCE_S: Final = 2.0
 HANG_AFTER_MS: Final = 1200
 """A worker turns its loop every 50 ms even when idle."""
+COUNT_EVERY_S: Final = 2.0
+"""How often the flows on an address that is leaving are counted."""
 QUICK_DEATH_S: Final = 10.0
 """A worker that dies sooner than this after its start is held back a little longer each time."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 5.0
@@ -57,6 +60,7 @@ class Crew:
         # the same salt for as long as the tables live: clients stay with their workers over an upgrade
         self.steerer = Steerer(settings.steering, int.from_bytes(hash_key[:4], "big"))
         self.is_draining = False
+        self._count_s = 0.0
         self._hash_key = hash_key
         self._release = release
         self._run_dir = run_dir
@@ -66,7 +70,7 @@ class Crew:
     def open(self, heirs: Sequence[Heir], cpus: Sequence[int]) -> None:
         """Take over what is there, and open what is missing for one worker on each of these CPUs."""
         for heir in heirs:
-            self._refuse_other_sizes(heir)
+            self._refuse_misfit(heir)
             if heir.resources.replace_misfits(heir.index):
                 LOG.warning("the table has another form in this release: flows come back from the trunk")
             is_running = heir.process is not None
@@ -83,10 +87,18 @@ class Crew:
         for index in range(len(self.members), len(cpus)):
             self._open_member(index, cpus[index], self.settings)
 
-    def _refuse_other_sizes(self, heir: Heir) -> None:
+    def _refuse_misfit(self, heir: Heir) -> None:
+        """What is taken over was made with the settings of its time; some of them cannot change."""
         if heir.resources.capacity != self.settings.limits.flows:
             raise ConfigError(
                 "--flows", f"the tables that are taken over hold {heir.resources.capacity}; other sizes need a restart"
+            )
+        ip, port = self.settings.trunk
+        trunk = heir.resources.trunk
+        if trunk.ip != ip or port not in (0, trunk.port - heir.index):
+            has = format_endpoint(trunk.ip, trunk.port)
+            raise ConfigError(
+                "--trunk", f"worker {heir.index}, which is taken over, has {has}; another needs a restart"
             )
 
     def _open_member(self, index: int, cpu: int, settings: RelaySettings) -> Member:
@@ -187,6 +199,16 @@ class Crew:
             elif self._is_stuck(member, now_s):
                 self._end_stuck(member, now_s)
         self._let_retired_go()
+        if now_s >= self._count_s and any(each.is_leaving for each in self.resources[0].listeners):
+            self._count_s = now_s + COUNT_EVERY_S
+            self._close_left_behind()
+
+    def _close_left_behind(self) -> None:
+        endpoints = left_behind(self.members)
+        if endpoints:
+            close_listeners(self.resources, endpoints)
+            LOG.info("address closed", extra=facts(listen=[format_endpoint(*endpoint) for endpoint in endpoints]))
+            self.replace_all()
 
     def _is_stuck(self, member: Member, now_s: float) -> bool:
         silent_ms = now_s * 1000 - max(member.resources.alive_ms, member.started_s * 1000)

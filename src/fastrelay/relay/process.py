@@ -19,6 +19,7 @@ from fastrelay.io.channel import Channel
 from fastrelay.relay.worker import WorkerPlan, become_worker
 
 STOP_PATIENCE_S = 2.0
+ANSWER_PATIENCE_S = 2.0
 
 
 class WorkerProcess:
@@ -54,6 +55,11 @@ class WorkerProcess:
 
     def answer(self, patience_s: float) -> str | None:
         """The next word the worker says; None when it is gone or silent."""
+        body = self.reply(patience_s)
+        return None if body is None else str(body.get("said"))
+
+    def reply(self, patience_s: float) -> Mapping[str, Any] | None:
+        """All it says next."""
         try:
             message = self.channel.receive(timeout_s=patience_s)
         except (TimeoutError, PeerError):
@@ -61,7 +67,12 @@ class WorkerProcess:
         if message is None:
             return None
         message.close()
-        return str(message.body.get("said"))
+        return message.body
+
+    def flows_by_listener(self) -> list[int] | None:
+        """How many flows it has on each of its listeners; None when it does not say."""
+        reply = self.reply(ANSWER_PATIENCE_S) if self.tell("count") else None
+        return None if reply is None else reply.get("flows")
 
     # --- life
 

@@ -64,6 +64,11 @@ def apply(crew: Crew, old: RelaySettings, wanted: RelaySettings) -> dict[str, ob
     return changes
 
 
+def fixed_values(settings: RelaySettings) -> dict[str, str]:
+    """Those settings in a form that travels to another release."""
+    return {option: str(getattr(settings, name)) for name, option in FIXED.items()}
+
+
 def refuse_fixed(old: RelaySettings, new: RelaySettings) -> None:
     changed = [option for name, option in FIXED.items() if getattr(old, name) != getattr(new, name)]
     changed += [option for name, option in SIZES.items() if getattr(old.limits, name) != getattr(new.limits, name)]

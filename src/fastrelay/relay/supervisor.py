@@ -353,11 +353,7 @@ class Supervisor:
             LOG.info("upgrading", extra=facts(old=self._release, new=said["release"], keeps_flows=said["keeps_flows"]))
             self._manager.reloading()
             self._observer.stop()
-            crew = self.crew
-            descriptors = [descriptor for heir in crew.heirs for descriptor in handover.descriptors(heir)]
-            lock = [] if self._run_dir is None else [self._run_dir.lock_descriptor or -1]
-            admin = [listener.fileno() for _, listener in self._observer.sockets]
-            upgrade.become(upgrade.own_command(), self._handover_state(), [*descriptors, *lock, *admin])
+            upgrade.become(upgrade.own_command(), self._handover_state(), self._handed_descriptors())
         except ConfigError as error:
             self._rehearsal = None
             self._refuse_upgrade(error)
@@ -367,11 +363,20 @@ class Supervisor:
         self._tallies.last_problem = str(error)
         LOG.error("upgrade refused, the old release serves on", extra=facts(problem=error.problem))
 
+    def _handed_descriptors(self) -> list[int]:
+        """What must stay open over the exec."""
+        handed = [descriptor for heir in self.crew.heirs for descriptor in handover.descriptors(heir)]
+        handed += [listener.fileno() for _, listener in self._observer.sockets]
+        if self._run_dir is not None and self._run_dir.lock_descriptor is not None:
+            handed.append(self._run_dir.lock_descriptor)
+        return handed
+
     def _handover_state(self) -> dict[str, Any]:
         return {
             "release": self._release,
             "workers": handover.describe(self.crew.heirs),
             "tallies": self._tallies.build(),
+            "fixed": reload.fixed_values(self.settings),
             "lock": None if self._run_dir is None else self._run_dir.lock_descriptor,
             "admin": {name: listener.fileno() for name, listener in self._observer.sockets},
         }

@@ -23,6 +23,7 @@ from fastrelay.errors import ConfigError
 from fastrelay.io.sockets import open_listener, open_trunk
 from fastrelay.relay.handover import EXEC_VARIABLE, read_state, write_state
 from fastrelay.relay.observer import NICENESS
+from fastrelay.relay.reload import fixed_values
 from fastrelay.relay.settings import RelaySettings
 
 LOG = logging.getLogger(__name__)
@@ -125,6 +126,9 @@ def is_rehearsal(environ: Mapping[str, str]) -> bool:
 def rehearse(settings: RelaySettings, release: str, environ: Mapping[str, str], say: Callable[[str], object]) -> None:
     """Try everything a start needs that can be tried beside a running relay. ConfigError when it would not serve."""
     state = read_state(int(environ[EXEC_VARIABLE]))
+    for option, value in fixed_values(settings).items():
+        if state["fixed"].get(option, value) != value:
+            raise ConfigError(option, "cannot change by an upgrade; restart the relay")
     ring = settings.load_keys()
     ring.minting_key(time.time())
     listener, trunk = open_listener("127.0.0.1", 0), open_trunk("127.0.0.1", 0)

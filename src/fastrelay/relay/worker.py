@@ -12,6 +12,7 @@ attaches to the same sockets and the same page: at no time do two of them work o
     drain       is_draining                 taken
     sibling     worker, a flow page         taken
     forget      worker                      taken
+    count       -                           taken, flows: those on each listener
     stop        -                           none: it finishes its slice and ends
 
 When its supervisor has died, a worker goes on, and waits on its socket in the run directory for the next one.
@@ -158,19 +159,22 @@ class _Worker:
             control.send({"said": SERVING})
             return
         assert self._loop is not None, "every order but `serve` is for a worker that serves"
+        said: dict[str, object] = {"said": TAKEN}
         if order == "settings":
             take_settings(self._loop, message.body)
         elif order == "drain":
             self._loop.set_draining(message.body["is_draining"])
         elif order == "sibling":
             self._meet(message)
+        elif order == "count":
+            said["flows"] = self._loop.listener_flows()
         elif order == "forget":
             self._siblings.pop(message.body["worker"], None)
             self._loop.set_siblings(list(self._siblings.values()))
         else:
             LOG.error("an order that this release does not know", extra=facts(order=str(order)))
         message.close()
-        control.send({"said": TAKEN})
+        control.send(said)
 
     def _meet(self, message: Message) -> None:
         assert self._loop is not None
