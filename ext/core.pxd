@@ -146,6 +146,11 @@ cdef extern from "flow/quality.h" nogil:
     void fr_quality_sample(fr_quality *quality, const fr_rtp_sample *sample, fr_counters *counters)
 
 
+cdef extern from "io/local.h" nogil:
+    struct fr_local_page:
+        uint32_t count
+
+
 cdef extern from "flow/table.h" nogil:
     enum fr_flow_state:
         FR_FLOW_FREE, FR_FLOW_UNCONFIRMED, FR_FLOW_CONFIRMED
@@ -165,6 +170,7 @@ cdef extern from "flow/table.h" nogil:
     struct fr_table:
         fr_flow_page *page
         fr_peer_page *peers
+        fr_local_page *locals
         fr_source_budget *sources
         fr_flow *flows
         fr_hash_key hash_key
@@ -250,6 +256,8 @@ cdef extern from "io/batch.h" nogil:
 
 
 cdef extern from "io/local.h" nogil:
+    enum:
+        FR_NO_LISTENER
     struct fr_local:
         fr_address address
         uint32_t control_bytes
@@ -265,9 +273,12 @@ cdef extern from "io/local.h" nogil:
     struct fr_locals:
         unsigned count
         fr_local *entries
-    int fr_locals_add(fr_locals *locals, const fr_listener *listeners, unsigned listener, const fr_address *address)
+    void fr_locals_attach(fr_locals *locals, fr_local_page *page, const fr_listener *listeners,
+                          unsigned listener_count)
+    int fr_locals_add(fr_locals *locals, const fr_listener *listeners, unsigned listener, const fr_address *address,
+                      bint is_named)
     int fr_locals_find(const fr_locals *locals, unsigned listener, const fr_address *address)
-    int fr_locals_of_family(const fr_locals *locals, bint is_v4)
+    int fr_locals_usable(const fr_locals *locals, unsigned via, bint is_v4)
     bint fr_locals_is_own(const fr_locals *locals, const fr_address *source)
     int fr_host_addresses(fr_address *addresses, unsigned room)
     bint fr_local_destination(msghdr *message, uint16_t port_be, fr_address *destination)

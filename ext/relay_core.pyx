@@ -90,14 +90,32 @@ cdef void collect_trunk(void *state, fr_trunk_end *end) noexcept with gil:
 
 
 cdef void collect_clients(void *state, fr_relay *relay, unsigned listener) noexcept with gil:
-    """In place of sending: without sockets every local address has a queue of its own, so its number is the via."""
+    """In place of sending: without sockets every local address has a listener of its own."""
     cdef fr_client_queue *queue = &relay.client_queues[listener]
     cdef fr_address client
     cdef unsigned at
     for at in range(queue.count):
         fr_address_from_sockaddr(&client, &queue.names[at])
         payload = (<const char *>queue.iovecs[at].iov_base)[:queue.iovecs[at].iov_len]
-        (<RelayCore>state).sent.append((show_address(&client), listener, payload))
+        (<RelayCore>state).sent.append((show_address(&client), relay.listeners[listener].first_local, payload))
+
+
+cdef void settle_vias(fr_relay *relay) noexcept nogil:
+    """Points the flows of a page that was taken over at local addresses that can be sent from; once, at start. A flow
+    whose client no address can reach any more ends, and counts as closed so that the sums come out."""
+    cdef fr_flow *flow
+    cdef uint32_t slot
+    cdef int via
+    for slot in range(relay.table.page.used):
+        flow = &relay.table.flows[slot]
+        if flow.state == FR_FLOW_FREE:
+            continue
+        via = fr_locals_usable(&relay.locals, flow.via, fr_address_is_v4(&flow.client))
+        if via < 0:
+            fr_table_remove(&relay.table, flow, FR_JOURNAL_closed)
+            relay.counters.events[FR_EVENT_flows_closed] += 1
+        else:
+            flow.via = <uint8_t>via
 
 
 cdef void sweep_slots(fr_relay *relay, uint32_t count) noexcept nogil:
@@ -246,7 +264,7 @@ cdef class RelayCore:
         fr_trunk_queue_open(&trunk.queue)
 
     cdef void open_locals(self, locals_) except *:
-        """Without sockets: one queue for each local address."""
+        """Without sockets: one listener, and one queue, for each local address."""
         cdef fr_address address
         if len(locals_) > FR_LISTENERS:
             raise ValueError(f"{len(locals_)} local addresses, at most {FR_LISTENERS}")
@@ -255,10 +273,14 @@ cdef class RelayCore:
             self.relay.listeners[at].fd = -1
             self.relay.listeners[at].family = AF_INET6
             self.relay.listeners[at].bound = address
-            self.relay.listeners[at].first_local = at
-            fr_locals_add(&self.relay.locals, self.relay.listeners, at, &address)
             fr_client_queue_open(&self.relay.client_queues[at])
         self.relay.listener_count = len(locals_)
+        fr_locals_attach(&self.relay.locals, self.relay.table.locals, self.relay.listeners, self.relay.listener_count)
+        for at in range(self.relay.listener_count):
+            address = self.relay.listeners[at].bound
+            self.relay.listeners[at].first_local = fr_locals_add(&self.relay.locals, self.relay.listeners, at, &address,
+                                                                 True)
+        settle_vias(self.relay)
 
     # --- decisions
 
@@ -272,8 +294,7 @@ cdef class RelayCore:
         held = []  # the batch borrows the payloads
         for at, (payload, (ip, port, scope), via) in enumerate(packets):
             held.append(payload)
-            if not 0 <= via < self.relay.locals.count:
-                raise ValueError(f"via {via} is not the index of a local address")
+            self.check_via(via)
             parse_address(&client, ip, port, scope)
             up_enter(self.relay, at, &client, <const uint8_t *><const char *>payload,
                      <uint32_t>min(len(payload), FR_LENGTH_CUT))
@@ -284,6 +305,11 @@ cdef class RelayCore:
         up_handle(self.relay)
         up_sample(self.relay, now_ms * 1000)
         return [batch.verdict[at] for at in range(len(packets))], self.sent
+
+    cdef int check_via(self, int via) except -1:
+        if not 0 <= via < self.relay.locals.count or self.relay.locals.entries[via].listener == FR_NO_LISTENER:
+            raise ValueError(f"via {via} is not the index of a local address")
+        return 0
 
     def handle_down(self, datagrams, uint64_t now_ms, uint64_t unix_s):
         """(source, datagram) pairs: a verdict of each, of each frame, and (client, via, payload) by local address."""
@@ -317,6 +343,7 @@ cdef class RelayCore:
         cdef fr_flow_seed seed
         cdef fr_address peer_address
         cdef int peer
+        self.check_via(via)
         memset(&seed, 0, sizeof(fr_flow_seed))
         parse_address(&seed.client, client[0], client[1], client[2] if len(client) > 2 else 0)
         parse_address(&peer_address, transceiver[0], transceiver[1], 0)

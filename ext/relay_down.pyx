@@ -134,21 +134,12 @@ cdef int find_again(fr_relay *relay, unsigned i) noexcept nogil:
     and all; else the transceiver's word makes one."""
     cdef fr_down_batch *batch = &relay.down
     cdef const fr_frame *frame = &batch.frames[i]
-    cdef int via = usable_via(relay, i)
+    cdef int via = fr_locals_usable(&relay.locals, batch.via[i], fr_address_is_v4(&frame.client))
     if via < 0 or not fr_address_is_sendable(&frame.client):
         return FR_DOWN_BAD_ADDRESS
     batch.flow[i] = adopt_flow(relay, &frame.client, batch.hash[i], <uint8_t>via,
                                &relay.table.peers.peers[batch.peer[i]].address)
     return FR_DOWN_FORWARDED if batch.flow[i] != NULL else recreate_flow(relay, i, via)
-
-
-cdef int usable_via(const fr_relay *relay, unsigned i) noexcept nogil:
-    """The bundle's, if it names a local address of the client's family, else the first that is one; -1: none."""
-    cdef bint is_v4 = fr_address_is_v4(&relay.down.frames[i].client)
-    cdef int via = relay.down.via[i]
-    if via >= <int>relay.locals.count or fr_address_is_v4(&relay.locals.entries[via].address) != is_v4:
-        via = fr_locals_of_family(&relay.locals, is_v4)
-    return via
 
 
 cdef int recreate_flow(fr_relay *relay, unsigned i, int via) noexcept nogil:

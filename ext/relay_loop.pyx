@@ -15,7 +15,7 @@ from posix.unistd cimport close
 
 from core cimport *
 from system cimport *
-from fastrelay._ext.relay_core cimport RelayCore, sweep_slots
+from fastrelay._ext.relay_core cimport RelayCore, settle_vias, sweep_slots
 from fastrelay._ext.relay_down cimport down_receive
 from fastrelay._ext.relay_up cimport up_handle, up_receive, up_sample
 from fastrelay._ext.trunk_end cimport end_hellos, end_read_errors
@@ -89,9 +89,10 @@ cdef class RelayLoop(RelayCore):
         cdef fr_address address
         cdef int local
         named = set()
+        fr_locals_attach(&self.relay.locals, self.relay.table.locals, self.relay.listeners, self.relay.listener_count)
         for listener, ip, port, scope in locals_:
             parse_address(&address, ip, port, scope)
-            local = fr_locals_add(&self.relay.locals, self.relay.listeners, listener, &address)
+            local = fr_locals_add(&self.relay.locals, self.relay.listeners, listener, &address, True)
             if local < 0:
                 raise ValueError(f"more than {FR_LOCALS} local addresses")
             if listener not in named:
@@ -99,6 +100,7 @@ cdef class RelayLoop(RelayCore):
                 named.add(listener)
         if len(named) != self.relay.listener_count:
             raise ValueError("every listener needs at least one local address")
+        settle_vias(self.relay)
 
     cdef void watch(self) except *:
         cdef epoll_event event

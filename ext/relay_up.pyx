@@ -67,7 +67,7 @@ cdef uint8_t learn_local(fr_relay *relay, unsigned at, msghdr *message) noexcept
         return listener.first_local
     local = fr_locals_find(&relay.locals, at, &destination)
     if local < 0:
-        local = fr_locals_add(&relay.locals, relay.listeners, at, &destination)
+        local = fr_locals_add(&relay.locals, relay.listeners, at, &destination, False)
     if local < 0:
         relay.counters.events[FR_EVENT_locals_full] += 1
         return listener.first_local

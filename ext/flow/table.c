@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "counters.h"
+#include "io/local.h"
 
 /* --- the page -------------------------------------------------------------- */
 
@@ -31,7 +32,8 @@ struct fr_table_layout fr_table_layout_of(uint32_t capacity)
         .session_cells = power_of_two_from(capacity < 4096 ? 4096 : capacity),
     };
     layout.peers = aligned(sizeof(struct fr_flow_page));
-    layout.sources = layout.peers + aligned(sizeof(struct fr_peer_page));
+    layout.locals = layout.peers + aligned(sizeof(struct fr_peer_page));
+    layout.sources = layout.locals + aligned(sizeof(struct fr_local_page));
     layout.sessions = layout.sources + aligned(sizeof(struct fr_source_budget));
     layout.index = layout.sessions + 2 * (size_t)layout.session_cells;
     layout.nobody = layout.index + aligned(4 * (size_t)layout.index_words);
@@ -330,6 +332,7 @@ int fr_table_attach(struct fr_table *table, void *memory, size_t bytes, uint32_t
     uint8_t *base = memory;
     table->page = page;
     table->peers = (struct fr_peer_page *)(base + layout.peers);
+    table->locals = (struct fr_local_page *)(base + layout.locals);
     table->sources = (struct fr_source_budget *)(base + layout.sources);
     table->sessions.rows[0] = base + layout.sessions;
     table->sessions.rows[1] = base + layout.sessions + layout.session_cells;

@@ -37,7 +37,7 @@ struct fr_flow {
     uint32_t token_tag;     /* keyed hash of the admitting token's text, never 0; 0 when made again from the trunk */
     uint32_t last_seen_ms;  /* last packet from the client, low bits of the monotonic clock */
     uint16_t peer;
-    uint8_t via;            /* index of the local address the client reaches */
+    uint8_t via;            /* index of the local address the client reaches, in the page's list */
     uint8_t state;
     uint32_t next;          /* slot + 1: list of free or of unconfirmed flows; 0 ends it */
     uint32_t previous;
@@ -68,7 +68,7 @@ struct fr_flow_page {
 
 /* Where the parts of a page lie, in bytes from its start: the capacity alone says it. */
 struct fr_table_layout {
-    size_t peers, sources, sessions, index, nobody, flows, qualities, end;
+    size_t peers, locals, sources, sessions, index, nobody, flows, qualities, end;
     uint32_t index_words, session_cells;
 };
 
@@ -85,6 +85,7 @@ struct fr_table {
     struct fr_hash_key hash_key; /* the page's, kept beside the pointers that every look-up reads */
     struct fr_quality *qualities; /* by slot */
     struct fr_counters *counters; /* where calls and flow events are noted; the owner's, NULL for nowhere */
+    struct fr_local_page *locals; /* io/local.h; last, so that what every packet reads stands together */
 };
 
 /* Of a capacity that is in range. */

@@ -29,17 +29,98 @@ static uint8_t prepare_control(const struct fr_address *address, uint8_t *contro
     return CMSG_SPACE(sizeof info);
 }
 
-int fr_locals_add(struct fr_locals *locals, const struct fr_listener *listeners, unsigned listener,
-                  const struct fr_address *address)
+/* --- the list -------------------------------------------------------------- */
+
+static int entry_of(const struct fr_locals *locals, const struct fr_address *address)
 {
-    if (locals->count == FR_LOCALS)
-        return -ENOSPC;
-    struct fr_local *local = &locals->entries[locals->count];
-    local->address = *address;
+    for (unsigned via = 0; via < locals->count; via++)
+        if (fr_address_equal(&locals->entries[via].address, address))
+            return (int)via;
+    return -ENOENT;
+}
+
+static void serve(struct fr_local *local, const struct fr_listener *listeners, unsigned listener)
+{
     local->listener = (uint8_t)listener;
     local->family = (uint16_t)listeners[listener].family;
-    local->control_bytes = listeners[listener].is_wildcard ? prepare_control(address, local->control) : 0;
-    return (int)locals->count++;
+    local->control_bytes = listeners[listener].is_wildcard ? prepare_control(&local->address, local->control) : 0;
+}
+
+static int listener_for(const struct fr_listener *listeners, unsigned count, const struct fr_address *address)
+{
+    int wildcard = -ENOENT, family = fr_address_is_v4(address) ? AF_INET : AF_INET6;
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct fr_listener *listener = &listeners[i];
+        if (!listener->is_wildcard && fr_address_equal(&listener->bound, address))
+            return (int)i;
+        if (listener->is_wildcard && listener->family == family && listener->bound.port_be == address->port_be
+            && !address->zero)
+            wildcard = (int)i;
+    }
+    return wildcard;
+}
+
+void fr_locals_attach(struct fr_locals *locals, struct fr_local_page *page, const struct fr_listener *listeners,
+                      unsigned listener_count)
+{
+    if (page->count > FR_LOCALS)
+        page->count = 0;
+    locals->page = page;
+    locals->count = page->count;
+    for (unsigned via = 0; via < locals->count; via++) {
+        struct fr_local *local = &locals->entries[via];
+        int listener = listener_for(listeners, listener_count, &page->addresses[via]);
+        *local = (struct fr_local){.address = page->addresses[via], .listener = FR_NO_LISTENER};
+        if (listener >= 0)
+            serve(local, listeners, (unsigned)listener);
+    }
+}
+
+/* Where a new address may stand. */
+static int place_for(const struct fr_locals *locals, bool is_named)
+{
+    int learned = -ENOSPC;
+
+    if (locals->count < FR_LOCALS)
+        return (int)locals->count;
+    for (unsigned via = 0; via < FR_LOCALS; via++) {
+        if (locals->entries[via].listener == FR_NO_LISTENER)
+            return (int)via;
+        if (is_named && !locals->entries[via].is_named)
+            learned = (int)via;
+    }
+    return learned;
+}
+
+static void write_entry(struct fr_locals *locals, unsigned via, const struct fr_address *address)
+{
+    locals->entries[via] = (struct fr_local){.address = *address, .listener = FR_NO_LISTENER};
+    locals->page->addresses[via] = *address;
+    if (via < locals->count)
+        return;
+    locals->count = via + 1;
+    /* last: until here a crash leaves the list as it was */
+    __atomic_store_n(&locals->page->count, locals->count, __ATOMIC_RELEASE);
+}
+
+int fr_locals_add(struct fr_locals *locals, const struct fr_listener *listeners, unsigned listener,
+                  const struct fr_address *address, bool is_named)
+{
+    int via = entry_of(locals, address);
+
+    if (via < 0) {
+        via = place_for(locals, is_named);
+        if (via < 0)
+            return via;
+        write_entry(locals, (unsigned)via, address);
+    }
+    struct fr_local *local = &locals->entries[via];
+    /* what a socket is bound to reaches that socket, beside a wildcard one of the same port */
+    if (local->listener == FR_NO_LISTENER || listeners[local->listener].is_wildcard)
+        serve(local, listeners, listener);
+    local->is_named |= is_named;
+    return via;
 }
 
 int fr_locals_find(const struct fr_locals *locals, unsigned listener, const struct fr_address *address)
@@ -50,21 +131,36 @@ int fr_locals_find(const struct fr_locals *locals, unsigned listener, const stru
     return -ENOENT;
 }
 
-int fr_locals_of_family(const struct fr_locals *locals, bool is_v4)
+static bool can_reach(const struct fr_local *local, bool is_v4)
 {
-    for (unsigned i = 0; i < locals->count; i++)
-        if (fr_address_is_v4(&locals->entries[i].address) == is_v4)
+    return local->listener != FR_NO_LISTENER && fr_address_is_v4(&local->address) == is_v4;
+}
+
+int fr_locals_usable(const struct fr_locals *locals, unsigned via, bool is_v4)
+{
+    int learned = -ENOENT;
+
+    if (via < locals->count && can_reach(&locals->entries[via], is_v4))
+        return (int)via;
+    for (unsigned i = 0; i < locals->count; i++) {
+        if (!can_reach(&locals->entries[i], is_v4))
+            continue;
+        if (locals->entries[i].is_named)
             return (int)i;
-    return -ENOENT;
+        if (learned < 0)
+            learned = (int)i;
+    }
+    return learned;
 }
 
 bool fr_locals_is_own(const struct fr_locals *locals, const struct fr_address *source)
 {
-    for (unsigned i = 0; i < locals->count; i++)
-        if (fr_address_equal(&locals->entries[i].address, source))
-            return true;
-    return false;
+    int via = entry_of(locals, source);
+
+    return via >= 0 && locals->entries[via].listener != FR_NO_LISTENER;
 }
+
+/* --- control messages ------------------------------------------------------- */
 
 bool fr_local_destination(struct msghdr *message, uint16_t port_be, struct fr_address *destination)
 {

@@ -1,8 +1,12 @@
 /* The local addresses clients reach, and how to answer from the same one.
  *
- * Lives here: reading the destination of a received datagram from its control message, and the
- * prepared control message that makes a reply leave from there (IP_PKTINFO, IPV6_PKTINFO).
- * A socket bound to one address needs neither. Must not live here: sockets, flows.
+ * Lives here: the list of them, whose indices are the trunk's `via`; reading the destination of a received datagram
+ * from its control message, and the prepared control message that makes a reply leave from there (IP_PKTINFO,
+ * IPV6_PKTINFO). A socket bound to one address needs neither. Must not live here: sockets, flows.
+ *
+ * The addresses are in the flow page, so that a `via` means the same address for the page's whole life, whatever became
+ * of worker and listeners. How to send from there is the worker's own and made anew from its listeners; an address that
+ * none of them serves keeps its place, and is sent from again when one does.
  */
 #ifndef FR_IO_LOCAL_H
 #define FR_IO_LOCAL_H
@@ -18,12 +22,22 @@
 
 #define FR_LOCAL_CONTROL 64 /* CMSG_SPACE of the larger of the two */
 
+/* In the flow page. All zero is empty; after a crash an address may be any bytes, and then no listener serves it. */
+struct fr_local_page {
+    uint32_t count;
+    uint32_t reserved;
+    struct fr_address addresses[FR_LOCALS];
+};
+
+#define FR_NO_LISTENER UINT8_MAX
+
 /* One local address; its place in the list is the trunk's `via`. */
 struct fr_local {
     struct fr_address address;
     uint32_t control_bytes; /* 0: the socket is bound to the address and needs no word */
     uint16_t family;        /* of the listener's socket */
-    uint8_t listener;
+    uint8_t listener;       /* FR_NO_LISTENER: cannot be sent from, and no flow names it */
+    bool is_named;          /* known at start; else learned from a datagram, by this worker or by one before it */
     uint8_t control[FR_LOCAL_CONTROL] __attribute__((aligned(8)));
 };
 
@@ -38,17 +52,23 @@ struct fr_listener {
 };
 
 struct fr_locals {
+    struct fr_local_page *page;
     unsigned count;
     struct fr_local entries[FR_LOCALS];
 };
 
-/* The index, or -ENOSPC. `control` is prepared when the listener is a wildcard one. */
+/* Takes the page's addresses over; each is served by the listener that is bound to it, else by a wildcard one of its
+ * family and port, else by none. */
+void fr_locals_attach(struct fr_locals *locals, struct fr_local_page *page, const struct fr_listener *listeners,
+                      unsigned listener_count);
+/* The address's index, new or known, from now on served by this listener; -ENOSPC. When the list is full an address that
+ * nobody serves gives up its place and, to a named one, one that was learned. */
 int fr_locals_add(struct fr_locals *locals, const struct fr_listener *listeners, unsigned listener,
-                  const struct fr_address *address);
+                  const struct fr_address *address, bool is_named);
 /* -ENOENT when this listener has no such address. */
 int fr_locals_find(const struct fr_locals *locals, unsigned listener, const struct fr_address *address);
-/* The first local of the family, -ENOENT when none. */
-int fr_locals_of_family(const struct fr_locals *locals, bool is_v4);
+/* `via` if it can be sent from to this family; else the first that can, named ones before others; -ENOENT: none. */
+int fr_locals_usable(const struct fr_locals *locals, unsigned via, bool is_v4);
 /* Whether a datagram from `source` would come from the relay itself. */
 bool fr_locals_is_own(const struct fr_locals *locals, const struct fr_address *source);
 /* Where the datagram was sent to, from its control messages: false when they do not say. Port is port_be. */

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "io/local.h"
+
 enum { CAPACITY = 6, CLIENTS = 16, PEERS = 3, PAGE_ALIGNMENT = 64 };
 
 static const struct fr_hash_key hash_key = {{0x9e3779b97f4a7c15u, 0xbf58476d1ce4e5b9u, 0x94d049bb133111ebu, 5}};
@@ -106,6 +108,19 @@ static void die_and_attach(uint8_t filling)
     must(fr_table_attach(&table, memory, bytes, CAPACITY, &hash_key, 2) == 1 && page->epoch_us == 1);
 }
 
+/* The local addresses beside the flows may be in ruins too: what is made of them stays in bounds. */
+static void attach_locals(uint8_t filling)
+{
+    static struct fr_locals locals;
+    const struct fr_listener listener = {.family = AF_INET, .is_wildcard = true};
+    memset(table.locals, filling, sizeof *table.locals);
+    table.locals->count = filling;
+    fr_locals_attach(&locals, table.locals, &listener, 1);
+    must(locals.count <= FR_LOCALS && table.locals->count == locals.count);
+    int via = fr_locals_add(&locals, &listener, 0, &(struct fr_address){.low = 7}, true);
+    must(via >= 0 && via < FR_LOCALS && fr_locals_usable(&locals, filling, false) < FR_LOCALS);
+}
+
 static void change(unsigned number, struct fr_flow *flow, uint8_t choice)
 {
     struct known *known = &clients[number];
@@ -179,6 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         switch (data[at] >> 5) {
         case 0:
             die_and_attach(data[at + 2]);
+            attach_locals(data[at + 2]);
             break;
         case 1:
             sweep(data[at + 2]);

@@ -2,6 +2,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from core cimport fr_relay
 
+cdef void settle_vias(fr_relay *relay) noexcept nogil
 cdef void sweep_slots(fr_relay *relay, uint32_t count) noexcept nogil
 
 
@@ -16,3 +17,4 @@ cdef class RelayCore:
     cdef void attach(self, object flow_page, object counter_page, object hash_key, uint64_t epoch_us) except *
     cdef void open_trunk(self) except *
     cdef void open_locals(self, object locals_) except *
+    cdef int check_via(self, int via) except -1
