@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fastrelay.errors import ConfigError
 
 LOCK, ADMIN = "lock", "admin.sock"
 BACKLOG = 64
+LOCK_PATIENCE_S, LOCK_RETRY_S = 0.1, 0.01
 
 
 class RunDir:
@@ -46,12 +48,14 @@ class RunDir:
             descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise ConfigError("--run-dir", f"cannot write in {self.path}: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.read(descriptor, 20).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise ConfigError("--run-dir", f"a relay runs in {self.path} already (pid {pid})") from None
+        # an operator's command looks whether the lock is held by trying it, and holds it for that moment
+        deadline_s = time.monotonic() + LOCK_PATIENCE_S
+        while not _is_locked(descriptor):
+            if time.monotonic() >= deadline_s:
+                pid = os.read(descriptor, 20).decode(errors="replace").strip()
+                os.close(descriptor)
+                raise ConfigError("--run-dir", f"a relay runs in {self.path} already (pid {pid})")
+            time.sleep(LOCK_RETRY_S)
         self._lock = descriptor
         self._write_pid(descriptor)
 
@@ -123,3 +127,11 @@ class RunDir:
                 raise ConfigError("--run-dir", f"cannot reach the worker at {path}: {error.strerror}") from error
             found.append(end)
         return found
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
