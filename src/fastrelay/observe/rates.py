@@ -6,15 +6,15 @@ live here: the page (counters), when a sample is taken (observed).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrelay._ext.relay_core import VERDICT_NAMES
-from fastrelay.observe.counters import Counts, Reading, percentile, total
+from fastrelay.observe.counters import HISTOGRAM_BUCKETS, Counts, Reading, percentile, total
 
 HOP_WINDOW_SAMPLES: Final = 10
 """Latencies are those of the last ten seconds: one second of a quiet relay samples too few packets."""
@@ -121,7 +121,9 @@ class RateMeter:
 
     def __init__(self) -> None:
         self._before: tuple[float, Reading, float] | None = None
-        self._hops: deque[tuple[Counts, Counts]] = deque(maxlen=HOP_WINDOW_SAMPLES)
+        # all of it from the start, so that a process that has just begun does not look as if it were growing
+        self._hops: NDArray[np.uint64] = np.zeros((HOP_WINDOW_SAMPLES, 2, HISTOGRAM_BUCKETS), np.uint64)
+        self._samples = 0
         self.rates = Rates()
         self.drops_per_s: dict[str, float] = {}
 
@@ -134,7 +136,8 @@ class RateMeter:
         gain = total.since(before[1])
         drops = gain.drops()
         receives = gain.event("receives_up")
-        self._hops.append((gain.hop_up_ns, gain.hop_down_ns))
+        self._hops[self._samples % HOP_WINDOW_SAMPLES] = gain.hop_up_ns, gain.hop_down_ns
+        self._samples += 1
         self.drops_per_s = {name: count / seconds for name, count in drops.items()}
         self.rates = Rates(
             up_pps=gain.packets_up / seconds,
@@ -148,12 +151,10 @@ class RateMeter:
     def stop(self) -> None:
         """The worker is gone: nothing happens any more."""
         self._before, self.rates, self.drops_per_s = None, Rates(), {}
-        self._hops.clear()
+        self._hops[:] = 0
 
     def hop_us(self, direction: str, percent: float) -> float | None:
         """A percentile of the hop's latency; None where nothing was sampled."""
-        if not self._hops:
-            return None
-        histograms = [pair[0 if direction == "up" else 1] for pair in self._hops]
-        found_ns = percentile(np.sum(histograms, axis=0, dtype=np.uint64), percent)
+        window = self._hops[:, 0 if direction == "up" else 1]
+        found_ns = percentile(np.sum(window, axis=0, dtype=np.uint64), percent)
         return None if found_ns is None or found_ns == float("inf") else round(found_ns / 1000.0, 3)
