@@ -38,6 +38,11 @@ class Launcher:
     def install_broken(self, how: str) -> None:
         self._write(BROKEN[how], Path(sys.executable))
 
+    def install_treacherous(self) -> None:
+        """One that rehearses well, and then does not start."""
+        lines = "import os, sys\nif 'FASTRELAY_REHEARSAL' not in os.environ: sys.exit('not in earnest')\n"
+        self._write(lines + GOOD.format(name="treacherous"), Path(sys.executable))
+
     def remove(self) -> None:
         self._path.unlink()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +114,10 @@ class OperatedRelay(PreferredRelay):
 
     def status(self) -> RelayStatus:
         return RelayStatus.parse(json.loads(self.ask("/status").body)["relay"])
+
+    def says(self, claim: Callable[[RelayStatus], bool]) -> None:
+        """Wait until it says so of itself: what others see of it is up to a second old."""
+        eventually(lambda: claim(self.status()), f"its status is as claimed, not {self.status()}")
 
     def memory(self, workers: int = 1) -> Memory:
         with ExitStack() as stack:

@@ -61,8 +61,8 @@ def test_reloads_in_a_row_lose_nothing(tmp_path: Path, ring_file: Path, ring: Ke
         print(f"{TIMES} reloads, down: {downs}")
         assert ups.is_whole()
         assert downs.is_whole()
+        relay.says(lambda status: (status.reloads, status.reloads_refused) == (TIMES, 0))
         status = relay.status()
-        assert (status.reloads, status.reloads_refused) == (TIMES, 0)
         assert all(worker.restarts == 0 for worker in status.workers)
         memory = relay.memory(len(status.workers))
         assert memory.flows >= 2 * CALLS
@@ -99,7 +99,7 @@ def test_worker_that_is_too_many_goes_when_its_calls_have_gone(tmp_path: Path, r
         print(f"2 workers to 1: {outcome}")
         assert outcome.is_whole()
         assert relay.memory().flows == CALLS
-        assert len(relay.status().workers) == 1
+        relay.says(lambda status: len(status.workers) == 1)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_bad_file_is_refused_whole(
         load.goes_on(0.2)
         assert load.finish().is_whole()
         assert (relay.memory(), relay.workers) == (before, workers)
-        assert relay.status().reloads_refused == 1
+        relay.says(lambda status: status.reloads_refused == 1)
 
 
 def test_address_that_cannot_be_opened_changes_nothing(tmp_path: Path, ring_file: Path, ring: KeyRing) -> None:
@@ -146,6 +146,7 @@ def test_address_that_cannot_be_opened_changes_nothing(tmp_path: Path, ring_file
         line = reload(relay)
         assert "refused" in line
         assert "192.0.2.1:3478" in line
+        relay.says(lambda status: status.reloads_refused == 1)
         assert (relay.status().listen, relay.workers) == (listening, workers)
         load.goes_on(0.2)
         assert load.finish().is_whole()

@@ -54,9 +54,8 @@ def test_upgrades_in_a_row_lose_nothing(
         assert ups.is_whole()
         assert downs.is_whole()
         assert relay.memory(workers) == before
-        status = relay.status()
-        assert (status.upgrades, status.upgrades_refused, status.pid) == (TIMES, 0, supervisor)
-        assert all(worker.restarts == 0 for worker in status.workers), "an upgrade is no crash"
+        relay.says(lambda status: (status.upgrades, status.upgrades_refused, status.pid) == (TIMES, 0, supervisor))
+        assert all(worker.restarts == 0 for worker in relay.status().workers), "an upgrade is no crash"
         relay.log.until(lambda line: line == f"release {TIMES}")
 
 
@@ -75,9 +74,8 @@ def test_release_that_does_not_start_leaves_the_old_one_serving(
         load.goes_on(0.2)
         assert load.finish().is_whole()
         assert relay.workers == workers
-        status = relay.status()
-        assert (status.upgrades, status.upgrades_refused) == (0, 1)
-        assert status.last_problem is not None
+        relay.says(lambda status: (status.upgrades, status.upgrades_refused) == (0, 1))
+        assert relay.status().last_problem is not None
 
         # and what is mended can still be installed
         launcher.install("mended")
