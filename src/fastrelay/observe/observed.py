@@ -133,13 +133,22 @@ class Observed:
         now_s = time.monotonic() if now_s is None else now_s
         self.take_cpu_times()
         for worker in self.in_order():
-            total, counters, view = worker.read(), worker.counters, worker.view
-            if total is not None and counters is not None:
-                status = self.status_of(worker.index)
-                knows_busy = status is not None and status.pid > 0
-                worker.meter.take(now_s, total, worker.busy.total_s, knows_busy=knows_busy)
-            self.transceivers.take(worker.index, None if view is None else view.peers, now_s)
+            self._sample(worker, now_s)
         self.transceivers.forget_departed(now_s)
+
+    def take_pages(self, index: int, pages: Pages | None) -> None:
+        """A worker's pages are there, are others, or are gone. What they say is known at once, not a second later."""
+        worker = self.worker(index)
+        worker.replace_pages(pages)
+        self._sample(worker, time.monotonic())
+
+    def _sample(self, worker: ObservedWorker, now_s: float) -> None:
+        total, counters, view = worker.read(), worker.counters, worker.view
+        if total is not None and counters is not None:
+            status = self.status_of(worker.index)
+            knows_busy = status is not None and status.pid > 0
+            worker.meter.take(now_s, total, worker.busy.total_s, knows_busy=knows_busy)
+        self.transceivers.take(worker.index, None if view is None else view.peers, now_s)
 
     def take_cpu_times(self) -> None:
         for status in () if self.status is None else self.status.workers:

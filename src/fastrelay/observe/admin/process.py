@@ -81,10 +81,10 @@ class Inbox:
         index = _worker_of(message.body)
         if len(message.descriptors) != 2:
             raise PeerError(f"pages of worker {index} with {len(message.descriptors)} descriptors")
-        self._observed.worker(index).replace_pages(Pages(*message.descriptors))
+        self._observed.take_pages(index, Pages(*message.descriptors))
 
     def _gone(self, message: Message) -> None:
-        self._observed.worker(_worker_of(message.body)).replace_pages(None)
+        self._observed.take_pages(_worker_of(message.body), None)
 
 
 def _worker_of(body: Mapping[str, Any]) -> int:
