@@ -40,10 +40,7 @@ class OpenSocket:
         return ipaddress.ip_address(self.ip).is_unspecified
 
     def locals(self, listener: int) -> list[tuple[int, str, int, int]]:
-        """The addresses clients reach it at, as RelayLoop wants them: (listener, ip, port, scope).
-
-        Sorted, so that a `via` means the same address after a restart on the same host.
-        """
+        """The addresses clients reach it at, as RelayLoop wants them: (listener, ip, port, scope)."""
         if not self.is_wildcard:
             return [(listener, self.ip, self.port, 0)]
         version = 6 if self.socket.family == socket.AF_INET6 else 4

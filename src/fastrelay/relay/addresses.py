@@ -16,16 +16,17 @@ from fastrelay.relay.settings import Endpoint, RelaySettings
 
 def open_new(workers: Sequence[WorkerResources], settings: RelaySettings, undo: ExitStack) -> bool:
     """Listen on the addresses that are new, beside the others. Whether there are any; `undo` takes them back."""
-    known = {each.endpoint for each in workers[0].listeners}
-    added = [endpoint for endpoint in settings.listen if endpoint not in known]
-    for endpoint in added:
+    is_any_new = False
+    for endpoint in settings.listen:
         # every worker in turn: the order of the sockets in their group is that of the workers
         for worker in workers:
-            listener = open_beside(settings, endpoint, workers)
-            worker.listeners.append(listener)
-            undo.callback(_withdraw, worker, listener)
+            if all(listener.endpoint != endpoint for listener in worker.listeners):
+                listener = open_beside(settings, endpoint, workers)
+                worker.listeners.append(listener)
+                undo.callback(_withdraw, worker, listener)
+                is_any_new = True
     refuse_too_many_locals(workers[0].listeners)
-    return bool(added)
+    return is_any_new
 
 
 def _withdraw(worker: WorkerResources, listener: Listener) -> None:

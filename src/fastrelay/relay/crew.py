@@ -25,7 +25,7 @@ from fastrelay.observe.status import WorkerState
 from fastrelay.relay.addresses import close_listeners, left_behind
 from fastrelay.relay.handover import Heir
 from fastrelay.relay.member import Member
-from fastrelay.relay.process import ANSWER_PATIENCE_S, WorkerProcess
+from fastrelay.relay.process import ANSWER_PATIENCE_S, STOP_PATIENCE_S, WorkerProcess
 from fastrelay.relay.resources import WorkerResources, open_worker
 from fastrelay.relay.run_dir import RunDir
 from fastrelay.relay.settings import RelaySettings
@@ -39,6 +39,7 @@ LOG = logging.getLogger(__name__)
 START_PATIENCE_S: Final = 10.0
 HANG_AFTER_MS: Final = 1200
 """A worker turns its loop every 50 ms even when idle."""
+STOP_LOOK_S: Final = 0.05
 COUNT_EVERY_S: Final = 2.0
 """How often the flows on an address that is leaving are counted."""
 QUICK_DEATH_S: Final = 10.0
@@ -52,13 +53,20 @@ class Crew:
     """All workers. Their places are their indexes, and the order of their sockets in each group of the kernel."""
 
     def __init__(
-        self, settings: RelaySettings, ring: KeyRing, hash_key: bytes, release: str, run_dir: RunDir | None
+        self,
+        settings: RelaySettings,
+        ring: KeyRing,
+        hash_key: bytes,
+        release: str,
+        run_dir: RunDir | None,
+        *,
+        is_sorted: bool,
     ) -> None:
         self.settings = settings
         self.ring = ring
         self.members: list[Member] = []
         # the same salt for as long as the tables live: clients stay with their workers over an upgrade
-        self.steerer = Steerer(settings.steering, int.from_bytes(hash_key[:4], "big"))
+        self.steerer = Steerer(settings.steering, int.from_bytes(hash_key[:4], "big"), is_sorted=is_sorted)
         self.is_draining = False
         self._count_s = 0.0
         self._hash_key = hash_key
@@ -73,19 +81,22 @@ class Crew:
             self._refuse_misfit(heir)
             if heir.resources.replace_misfits(heir.index):
                 LOG.warning("the table has another form in this release: flows come back from the trunk")
-            is_running = heir.process is not None
-            self.members.append(
-                Member(
-                    heir,
-                    cpus[heir.index % len(cpus)],
-                    WorkerState.SERVING if is_running else WorkerState.STARTING,
-                    started_s=time.monotonic(),
-                    is_due=is_running,
-                    is_retiring=heir.index >= len(cpus),
-                )
-            )
-        for index in range(len(self.members), len(cpus)):
+            self.members.append(self._member_of(heir, cpus))
+        # those that are missing listen beside those that are there
+        for index in sorted(set(range(len(cpus))) - {heir.index for heir in heirs}):
             self._open_member(index, cpus[index], self.settings)
+        self.members.sort(key=lambda member: member.index)
+
+    def _member_of(self, heir: Heir, cpus: Sequence[int]) -> Member:
+        is_running = heir.process is not None
+        return Member(
+            heir,
+            cpus[heir.index % len(cpus)],
+            WorkerState.SERVING if is_running else WorkerState.STARTING,
+            started_s=time.monotonic(),
+            is_due=is_running,
+            is_retiring=heir.index >= len(cpus),
+        )
 
     def _refuse_misfit(self, heir: Heir) -> None:
         """What is taken over was made with the settings of its time; some of them cannot change."""
@@ -119,7 +130,6 @@ class Crew:
         waiting = [member for member in self.members if member.process is None]
         for member in waiting:
             self._fork(member)
-            self._order_to_serve(member)
         for member in waiting:
             if not self._serves(member):
                 raise WorkerError(f"worker {member.index} did not start ({member.last_end or 'no answer'})")
@@ -137,17 +147,15 @@ class Crew:
                 {other.index: other.resources.flow_page.memory for other in self.members if other is not member},
                 self.is_draining or member.is_retiring,
                 member.heir.orphanage,
+                None if member.process is None else member.process.pidfd,
+                self.steerer.is_sorted,
             )
         )
-
-    def _order_to_serve(self, member: Member) -> None:
-        assert member.process is not None
-        member.process.tell("serve")
         member.started_s, member.started_at_s = time.monotonic(), time.time()
         member.release = self._release
 
     def _serves(self, member: Member) -> bool:
-        """Whether a worker that was told to serve does; one that does not is ended."""
+        """Whether a worker that was forked comes to serve; one that does not is ended."""
         process = member.process
         assert process is not None
         if process.answer(START_PATIENCE_S) != SERVING:
@@ -175,16 +183,30 @@ class Crew:
                 return True
         return False
 
+    def replace_due(self) -> None:
+        """All of them, now: until then a predecessor has what it was forked with, sockets that are closed by now among
+        it."""
+        while self.replace_next():
+            continue
+
     def _succeed(self, member: Member) -> None:
         predecessor = member.process
         self._fork(member)
         if predecessor is not None:
             predecessor.ask_to_stop()
-            if not predecessor.wait_for_end():
-                LOG.warning("worker did not stop and was ended", extra=facts(worker=member.index, pid=predecessor.pid))
-        self._order_to_serve(member)
+            self._wait_for_end(predecessor, member)
         if not self._serves(member):
             self._hold_back(member, time.monotonic())
+
+    def _wait_for_end(self, predecessor: WorkerProcess, member: Member) -> None:
+        """While its heart beats it will end; one that stands still is ended like any other that does."""
+        deadline_s = time.monotonic() + STOP_PATIENCE_S
+        while not predecessor.has_ended(STOP_LOOK_S):
+            now_s = time.monotonic()
+            if now_s >= deadline_s or now_s * 1000 - member.resources.alive_ms > HANG_AFTER_MS:
+                LOG.warning("worker did not stop and is ended", extra=facts(worker=member.index, pid=predecessor.pid))
+                predecessor.kill()
+        predecessor.close()
 
     # --- looking after them
 
@@ -264,7 +286,6 @@ class Crew:
     def _begin(self, member: Member) -> None:
         member.state = WorkerState.STARTING
         self._fork(member)
-        self._order_to_serve(member)
         if not self._serves(member):
             self._hold_back(member, time.monotonic())
             return

@@ -54,6 +54,9 @@ class Inheritance:
     state: Mapping[str, Any]
     """What the supervisor remembers beside its workers: start time, counts of reloads and upgrades, draining."""
     way: str = "start"
+    is_sorted: bool = True
+    """Whether the places of the workers' sockets in their groups are those of the workers: closing one of them moves
+    the last to its place, and who died first among orphans nobody knows."""
 
     def close(self) -> None:
         """Let go of everything without ending anyone: a worker that still runs becomes an orphan again."""
@@ -119,7 +122,8 @@ def inherited(environ: MutableMapping[str, str]) -> Inheritance | None:
     descriptor = int(text)
     state = read_state(descriptor)
     os.close(descriptor)
-    return Inheritance([_heir_by_exec(each) for each in state["workers"]], state, "upgrade")
+    heirs = [_heir_by_exec(each) for each in state["workers"]]
+    return Inheritance(heirs, state, "upgrade", state["is_sorted"])
 
 
 def _heir_by_exec(each: Mapping[str, Any]) -> Heir:
@@ -139,16 +143,16 @@ def _heir_by_exec(each: Mapping[str, Any]) -> Heir:
 
 def adopted(run_dir: RunDir) -> Inheritance:
     """The workers that a dead supervisor has left in this run directory."""
-    heirs = []
-    for end in run_dir.orphans():
-        heir = _adopt(end)
-        if heir is not None:
-            heirs.append(heir)
-    return Inheritance(sorted(heirs, key=lambda heir: heir.index), {}, "adoption") if heirs else NOTHING
+    found = [introduced for introduced in map(_adopt, run_dir.orphans()) if introduced is not None]
+    if not found:
+        return NOTHING
+    heirs = sorted((heir for heir, _ in found), key=lambda heir: heir.index)
+    is_whole = [heir.index for heir in heirs] == list(range(len(heirs)))
+    return Inheritance(heirs, {}, "adoption", is_whole and all(is_sorted for _, is_sorted in found))
 
 
-def _adopt(end: socket.socket) -> Heir | None:
-    """An orphan that does not answer is stuck: it is ended, and its descriptors with it."""
+def _adopt(end: socket.socket) -> tuple[Heir, bool] | None:
+    """The worker, and whether it knows its place. One that does not answer is stuck: it is ended."""
     # the kernel remembers who called listen() last, and that is the worker
     pid, _, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     process = WorkerProcess(-1, pid, Channel(end))
@@ -160,7 +164,7 @@ def _adopt(end: socket.socket) -> Heir | None:
         return None
     process.index = introduced.index
     LOG.info("orphaned worker adopted", extra=facts(worker=introduced.index, pid=pid))
-    return Heir(introduced.index, introduced.resources, process, introduced.orphanage)
+    return Heir(introduced.index, introduced.resources, process, introduced.orphanage), introduced.is_sorted
 
 
 # --- the service manager's store ---------------------------------------------------

@@ -26,6 +26,8 @@ class Introduction:
     index: int
     resources: WorkerResources
     orphanage: socket.socket
+    is_sorted: bool
+    """Whether its sockets are known to stand at its own place in their groups."""
 
     def send(self, channel: Channel) -> bool:
         """Whether the other end took it."""
@@ -40,6 +42,7 @@ class Introduction:
             "index": self.index,
             "resources": self.resources.describe(place),
             "orphanage": place(self.orphanage.fileno()),
+            "is_sorted": self.is_sorted,
         }
         return channel.send(hello, descriptors)
 
@@ -60,4 +63,5 @@ class Introduction:
             hello.body["index"],
             WorkerResources.restore(hello.body["resources"], lambda place: taken[place]),
             socket.socket(fileno=taken[hello.body["orphanage"]]),
+            hello.body["is_sorted"],
         )

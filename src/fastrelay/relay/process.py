@@ -19,7 +19,8 @@ from fastrelay.io.channel import Channel
 from fastrelay.relay.worker import WorkerPlan, become_worker
 
 STOP_PATIENCE_S = 2.0
-ANSWER_PATIENCE_S = 2.0
+ANSWER_PATIENCE_S = 0.5
+"""A worker answers within a slice of its loop."""
 
 
 class WorkerProcess:
@@ -38,7 +39,7 @@ class WorkerProcess:
 
     @classmethod
     def fork(cls, plan: WorkerPlan) -> WorkerProcess:
-        """A successor: it waits, with everything at hand, for the order to serve."""
+        """A worker, which serves as soon as its predecessor has ended."""
         ours, theirs = Channel.pair()
         pid = os.fork()
         if pid == 0:
@@ -77,11 +78,17 @@ class WorkerProcess:
     # --- life
 
     @property
+    def pidfd(self) -> int | None:
+        """For whoever is to follow it."""
+        return self._pidfd
+
+    @property
     def is_alive(self) -> bool:
         """Whether it runs; once it does not, `last_end` says how it ended."""
-        return not self._has_ended(0.0)
+        return not self.has_ended(0.0)
 
-    def _has_ended(self, patience_s: float) -> bool:
+    def has_ended(self, patience_s: float) -> bool:
+        """Whether it ends within that time."""
         if self._pidfd is None:
             return True
         poll = select.poll()
@@ -107,7 +114,7 @@ class WorkerProcess:
 
     def wait_for_end(self, patience_s: float = STOP_PATIENCE_S) -> bool:
         """Whether it has ended in time; if not, it is ended at once."""
-        if self._has_ended(patience_s):
+        if self.has_ended(patience_s):
             self.close()
             return True
         self.kill()
@@ -124,7 +131,7 @@ class WorkerProcess:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             # a process in a system call of the kernel's may take a moment
             deadline_s = time.monotonic() + STOP_PATIENCE_S
-            while not self._has_ended(0.1) and time.monotonic() < deadline_s:
+            while not self.has_ended(0.1) and time.monotonic() < deadline_s:
                 continue
         self.close()
 

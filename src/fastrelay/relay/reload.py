@@ -35,12 +35,13 @@ BY_SUCCESSION: Final = ("cluster", "is_spinning", "is_offloading")
 
 def apply(crew: Crew, old: RelaySettings, wanted: RelaySettings) -> dict[str, object]:
     """Bring the crew to the wanted settings; what changed, in words for the log. ConfigError: nothing has changed."""
+    crew.replace_due()  # what the last reload has begun
     # whether offload works was found out at start, and is no wish
     new = replace(wanted, is_offloading=wanted.is_offloading and old.is_offloading)
     refuse_fixed(old, new)
     cpus = choose_cpus(new)
-    if new.steering is Steering.KERNEL and len(cpus) < len(crew.members):
-        raise ConfigError("--workers", "cannot become fewer while the kernel steers by itself; use --steering hash")
+    if len(cpus) < len(crew.members):
+        refuse_unsteered(crew, new)
     ring = new.load_keys()
     ring.minting_key(time.time())
     with ExitStack() as undo:  # all that can still be refused comes first
@@ -62,6 +63,16 @@ def apply(crew: Crew, old: RelaySettings, wanted: RelaySettings) -> dict[str, ob
     if has_other_addresses or any(getattr(old, name) != getattr(new, name) for name in BY_SUCCESSION):
         crew.replace_all()
     return changes
+
+
+def refuse_unsteered(crew: Crew, new: RelaySettings) -> None:
+    """A worker can only be retired when the kernel can be told to choose others."""
+    if new.steering is Steering.KERNEL:
+        raise ConfigError("--workers", "cannot become fewer while the kernel steers by itself; use --steering hash")
+    if not crew.steerer.is_sorted:
+        raise ConfigError(
+            "--workers", "cannot become fewer since a worker died without a supervisor; restart the relay"
+        )
 
 
 def fixed_values(settings: RelaySettings) -> dict[str, str]:

@@ -22,8 +22,10 @@ LOG = logging.getLogger(__name__)
 class Steerer:
     """Keeps the kernel's choice in step with the crew."""
 
-    def __init__(self, wanted: Steering, salt: int) -> None:
+    def __init__(self, wanted: Steering, salt: int, *, is_sorted: bool = True) -> None:
         self.wanted = wanted
+        self.is_sorted = is_sorted
+        """Whether a worker's place is known; else no program of ours could name it."""
         self._salt = salt
         self.way = Steering.KERNEL
         """What is in force."""
@@ -50,6 +52,8 @@ class Steerer:
         self.way = way
 
     def _choose(self, cpus: Sequence[int], group: int) -> Steering:
+        if not self.is_sorted:
+            return Steering.KERNEL
         if self.wanted in (Steering.HASH, Steering.KERNEL):
             return self.wanted
         if group == 1:

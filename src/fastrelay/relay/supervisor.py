@@ -147,7 +147,9 @@ class Supervisor:
         self._has_ended_workers = not any(heir.process is not None for heir in inheritance.heirs)
         keys = [heir.resources.hash_key for heir in inheritance.heirs]
         hash_key = next((key for key in keys if key is not None), None) or os.urandom(HASH_KEY_BYTES)
-        self._crew = Crew(self.settings, self.ring, hash_key, self._release, self._run_dir)
+        self._crew = Crew(
+            self.settings, self.ring, hash_key, self._release, self._run_dir, is_sorted=inheritance.is_sorted
+        )
         self._crew.open(inheritance.heirs, cpus)
         if self.settings.admin is not None and self._observer.tcp is None:
             self._observer.listen(self.settings.admin)
@@ -377,6 +379,7 @@ class Supervisor:
             "workers": handover.describe(self.crew.heirs),
             "tallies": self._tallies.build(),
             "fixed": reload.fixed_values(self.settings),
+            "is_sorted": self.crew.steerer.is_sorted,
             "lock": None if self._run_dir is None else self._run_dir.lock_descriptor,
             "admin": {name: listener.fileno() for name, listener in self._observer.sockets},
         }

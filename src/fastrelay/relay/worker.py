@@ -3,11 +3,10 @@
 Lives here: what happens in the child after the fork, and the orders it takes. Must not live here: forking, signals of
 the operator, opening anything (process, crew, resources).
 
-A worker is forked beside its predecessor and waits. When the predecessor has gone, the order `serve` comes, and it
-attaches to the same sockets and the same page: at no time do two of them work on one table.
+A worker is forked beside its predecessor and waits. When the predecessor has gone, it attaches to the same sockets and
+the same page, and says `serving`: at no time do two of them work on one table.
 
     order       with                        answer
-    serve       -                           serving
     settings    keys, allowed, limits       taken
     drain       is_draining                 taken
     sibling     worker, a flow page         taken
@@ -22,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -64,6 +64,10 @@ class WorkerPlan:
     is_draining: bool = False
     orphanage: socket.socket | None = None
     """Where it waits for adoption; None: it ends with its supervisor."""
+    predecessor: int | None = None
+    """A pidfd of the process to wait for."""
+    is_sorted: bool = True
+    """Whether the places of the workers' sockets in their groups are known to be those of the workers."""
 
 
 def become_worker(plan: WorkerPlan, control: Channel) -> None:
@@ -96,6 +100,8 @@ def _close_all_but(plan: WorkerPlan, control: Channel) -> None:
     ours = {0, 1, 2, control.fileno(), *plan.resources.descriptors}
     if plan.orphanage is not None:
         ours.add(plan.orphanage.fileno())
+    if plan.predecessor is not None:
+        ours.add(plan.predecessor)
     beyond = max(ours) + 1
     for descriptor in range(3, beyond):
         if descriptor not in ours:
@@ -110,27 +116,31 @@ class _Worker:
         self._plan = plan
         self._control: Channel | None = control
         self._siblings: dict[int, mmap] = dict(plan.siblings)
-        self._loop: RelayLoop | None = None
-        self._was_offloading = False
         if plan.orphanage is not None:
             # again, and by us: whoever connects asks the kernel for the id of the process that listens
             plan.orphanage.listen(ORPHANAGE_BACKLOG)
             plan.orphanage.setblocking(False)
+        if plan.predecessor is not None:
+            # by ourselves, and not by an order: the supervisor may die meanwhile
+            _wait_for_end(plan.predecessor)
+        self._loop = build_loop(plan, self._siblings)
+        self._was_offloading = self._loop.is_offloading
 
     def run(self) -> int:
+        if self._control is not None:
+            self._control.send({"said": SERVING})
         while True:
-            if self._loop is not None:
-                self._loop.run(SLICE_MS)
-                self._note_offload(self._loop)
+            self._loop.run(SLICE_MS)
+            self._note_offload()
             if self._control is None:
                 self._look_for_a_supervisor()
                 continue
             try:
-                message = self._control.receive(timeout_s=0.0 if self._loop is not None else None)
+                message = self._control.receive()
             except TimeoutError:
                 continue
             if message is None:
-                if self._plan.orphanage is None or self._loop is None:
+                if self._plan.orphanage is None:
                     return 0
                 self._become_orphan()
             elif message.body.get("order") == "stop":
@@ -142,23 +152,17 @@ class _Worker:
         if self._control is not None:
             self._control.close()
 
-    def _note_offload(self, loop: RelayLoop) -> None:
-        if self._was_offloading and not loop.is_offloading:
+    def _note_offload(self) -> None:
+        if self._was_offloading and not self._loop.is_offloading:
             LOG.warning(
                 "UDP_SEGMENT failed and is switched off until the next start", extra=facts(worker=self._plan.index)
             )
-        self._was_offloading = loop.is_offloading
+        self._was_offloading = self._loop.is_offloading
 
     # --- orders
 
     def _obey(self, message: Message, control: Channel) -> None:
         order = message.body.get("order")
-        if order == "serve":
-            self._loop = build_loop(self._plan, self._siblings)
-            self._was_offloading = self._loop.is_offloading
-            control.send({"said": SERVING})
-            return
-        assert self._loop is not None, "every order but `serve` is for a worker that serves"
         said: dict[str, object] = {"said": TAKEN}
         if order == "settings":
             take_settings(self._loop, message.body)
@@ -177,7 +181,6 @@ class _Worker:
         control.send(said)
 
     def _meet(self, message: Message) -> None:
-        assert self._loop is not None
         page = Page(message.descriptors.pop())
         os.close(page.descriptor)
         self._siblings[message.body["worker"]] = page.memory
@@ -200,10 +203,21 @@ class _Worker:
         except BlockingIOError:
             return
         control = Channel(end)
-        if Introduction(self._plan.index, self._plan.resources, self._plan.orphanage).send(control):
+        if self._introduce_itself(self._plan.orphanage, control):
             self._control = control
         else:
             control.close()
+
+    def _introduce_itself(self, orphanage: socket.socket, control: Channel) -> bool:
+        plan = self._plan
+        return Introduction(plan.index, plan.resources, orphanage, plan.is_sorted).send(control)
+
+
+def _wait_for_end(pidfd: int) -> None:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll()
+    os.close(pidfd)
 
 
 def take_settings(loop: RelayLoop, order: Mapping[str, Any]) -> None:
