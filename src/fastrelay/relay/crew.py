@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 from fastrelay.errors import ConfigError, WorkerError
 from fastrelay.observe.logs import facts
@@ -25,12 +25,13 @@ from fastrelay.observe.status import WorkerState
 from fastrelay.relay.addresses import close_listeners, left_behind
 from fastrelay.relay.handover import Heir
 from fastrelay.relay.member import Member
-from fastrelay.relay.process import ANSWER_PATIENCE_S, STOP_PATIENCE_S, WorkerProcess
+from fastrelay.relay.orders import give
+from fastrelay.relay.process import STOP_PATIENCE_S, WorkerProcess
 from fastrelay.relay.resources import WorkerResources, open_worker
 from fastrelay.relay.run_dir import RunDir
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.relay.steering import Steerer
-from fastrelay.relay.worker import SERVING, TAKEN, WorkerPlan
+from fastrelay.relay.worker import SERVING, WorkerPlan
 from fastrelay.routing.keys import KeyRing
 from fastrelay.wire.address import format_endpoint
 
@@ -307,7 +308,7 @@ class Crew:
         """One worker on each of these CPUs, from now on; what they need has been opened."""
         for member in [member for member in self.members if member.process is None and not member.started_s]:
             member.cpu = cpus[member.index]
-            self._introduce(member)
+            give("sibling", self.members, [member.resources.flow_page.descriptor], worker=member.index)
             self._begin(member)
         for member in self.members:
             self._set_retiring(member, is_retiring=member.index >= len(cpus))
@@ -316,21 +317,11 @@ class Crew:
                 member.is_due = True
         self.steer()
 
-    def _introduce(self, newcomer: Member) -> None:
-        """Tell the others of its table."""
-        for member in self.members:
-            if member.process is not None:
-                descriptors = [newcomer.resources.flow_page.descriptor]
-                member.process.tell("sibling", descriptors, worker=newcomer.index)
-                member.process.answer(ANSWER_PATIENCE_S)
-
     def _set_retiring(self, member: Member, *, is_retiring: bool) -> None:
         if is_retiring == member.is_retiring:
             return
         member.is_retiring = is_retiring
-        if member.process is not None:
-            member.process.tell("drain", is_draining=is_retiring or self.is_draining)
-            member.process.answer(ANSWER_PATIENCE_S)
+        give("drain", [member], is_draining=is_retiring or self.is_draining)
         LOG.info("worker retires" if is_retiring else "worker is kept after all", extra=facts(worker=member.index))
 
     def _let_retired_go(self) -> None:
@@ -340,20 +331,18 @@ class Crew:
             if member.process is not None:
                 member.process.stop()
             member.close()
-            for other in self.members:
-                if other.process is not None:
-                    other.process.tell("forget", worker=member.index)
-                    other.process.answer(ANSWER_PATIENCE_S)
+            give("forget", self.members, worker=member.index)
             LOG.info("worker retired", extra=facts(worker=member.index))
 
     # --- all of them at once
 
     def take_settings(self, settings: RelaySettings, ring: KeyRing) -> None:
-        """Keys, networks and limits, into the running loops. One that does not answer is stuck, and is replaced."""
+        """Keys, networks and limits, into the running loops."""
         self.settings, self.ring = settings, ring
         self.steerer.wanted = settings.steering
-        self._tell_all(
+        give(
             "settings",
+            self.members,
             keys=ring.build(),
             allowed=[str(network) for network in settings.allowed],
             limits=asdict(settings.limits),
@@ -361,18 +350,7 @@ class Crew:
 
     def drain(self) -> None:
         self.is_draining = True
-        self._tell_all("drain", is_draining=True)
-
-    def _tell_all(self, order: str, **values: Any) -> None:
-        told = [member for member in self.members if member.process is not None and not member.is_due]
-        for member in told:
-            assert member.process is not None
-            member.process.tell(order, **values)
-        for member in told:
-            assert member.process is not None
-            if member.process.answer(ANSWER_PATIENCE_S) != TAKEN:
-                LOG.error("worker did not take an order", extra=facts(worker=member.index, order=order))
-                member.is_due = True
+        give("drain", self.members, is_draining=True)
 
     def steer(self) -> None:
         """Tell the kernel which workers may be chosen."""
@@ -402,7 +380,7 @@ class Crew:
         processes = list(_processes(self.members))
         for process in processes:
             process.ask_to_stop()
-        deadline_s = time.monotonic() + ANSWER_PATIENCE_S
+        deadline_s = time.monotonic() + STOP_PATIENCE_S
         for process in processes:
             process.wait_for_end(max(deadline_s - time.monotonic(), 0.0))
         for member in self.members:
