@@ -239,15 +239,12 @@ def test_log_lines_are_json_and_tell_no_secret(local: list[str], ring: KeyRing) 
     ):
         admit(client, transceiver)
         relay.process.send_signal(signal.SIGHUP)
-        relay.log.until(lambda line: " reloaded" in line)
-        relay.stop()
+        relay.log.until(lambda line: '"reloaded"' in line)
+        relay.stop(signal.SIGINT)
         lines = [json.loads(line) for line in relay.log.seen]
         assert {"ts", "level", "msg"} <= set.intersection(*(set(line) for line in lines))
-        assert [line["event"] for line in lines if line["level"] == "info"] == [
-            "worker_started",
-            "reloaded",
-            "stopping",
-        ]
+        told = [line["event"] for line in lines if line["level"] == "info"]
+        assert told == ["worker_started", "reloaded", "stopping"]
         everything = "\n".join(relay.log.seen + relay.out.seen)
         secret = json.loads(ring.build())["keys"][0]["secret"]
         assert secret not in everything
