@@ -58,15 +58,6 @@ class Inheritance:
     """Whether the places of the workers' sockets in their groups are those of the workers: closing one of them moves
     the last to its place, and who died first among orphans nobody knows."""
 
-    def close(self) -> None:
-        """Let go of everything without ending anyone: a worker that still runs becomes an orphan again."""
-        for heir in self.heirs:
-            heir.resources.close()
-            if heir.process is not None:
-                heir.process.let_go()
-            if heir.orphanage is not None:
-                heir.orphanage.close()
-
 
 NOTHING: Final = Inheritance([], {})
 

@@ -31,6 +31,11 @@ class ServiceManager:
         # systemd before 254 does not say, and ignores what it has no room for
         self._keeps_descriptors = environ.get("FDSTORE") != "0"
 
+    @property
+    def keeps_descriptors(self) -> bool:
+        """Whether it may hold descriptors for us."""
+        return bool(self._address) and self._keeps_descriptors
+
     def ready(self, status: str) -> None:
         self._tell("READY=1", f"STATUS={status}")
 
@@ -52,11 +57,11 @@ class ServiceManager:
 
     def keep(self, name: str, descriptor: int) -> None:
         """Have it held for whoever is started next."""
-        if self._keeps_descriptors:
+        if self.keeps_descriptors:
             self._tell("FDSTORE=1", f"FDNAME={name}", descriptors=[descriptor])
 
     def forget(self, name: str) -> None:
-        if self._keeps_descriptors:
+        if self.keeps_descriptors:
             self._tell("FDSTOREREMOVE=1", f"FDNAME={name}")
 
     def _tell(self, *lines: str, descriptors: Sequence[int] = ()) -> None:

@@ -75,6 +75,8 @@ class Supervisor:
         self._tallies = Tallies(time.time())
         self._state = RelayState.STARTING
         self._publish_s = 0.0
+        self._kept: tuple[dict[str, int], dict[str, Any]] = ({}, {})
+        """What the service manager holds: descriptors by name, and what they are."""
         self._has_ended_workers = True
 
     def __enter__(self) -> Self:
@@ -196,7 +198,7 @@ class Supervisor:
 
     def _take_state(self, inheritance: Inheritance) -> None:
         state = inheritance.state
-        self._tallies = Tallies(**state["tallies"])
+        self._tallies = Tallies.parse(state["tallies"])
         self._tallies.upgrades += 1
         if state["lock"] is not None and self.settings.run_dir is not None:
             self._run_dir = RunDir(self.settings.run_dir)
@@ -269,8 +271,7 @@ class Supervisor:
         """What is due between two signals."""
         now_s = time.monotonic()
         self.crew.look_after(now_s)
-        if self.crew.replace_next():
-            self._keep_descriptors()
+        self.crew.replace_next()
         if self._rehearsal is not None:
             self._look_at_rehearsal(self._rehearsal)
         if self._state is RelayState.DRAINING:
@@ -278,6 +279,7 @@ class Supervisor:
         self._observer.look_after(now_s)
         if now_s >= self._publish_s:
             self._publish_s = now_s + PUBLISH_EVERY_S
+            self._keep_descriptors()
             self._publish()
         self._manager.feed_watchdog()
         tell_suppressed()
@@ -309,10 +311,8 @@ class Supervisor:
     def _stop(self) -> None:
         self._manager.stopping(self._in_words())
         self._publish()
-        for heir in self.crew.heirs:
-            for name in handover.stored_names(heir):
-                self._manager.forget(name)
-        self._manager.forget(handover.STORED_STATE)
+        for name in (*self._kept[0], handover.STORED_STATE):
+            self._manager.forget(name)
         self.crew.stop()
 
     # --- reload
@@ -332,7 +332,6 @@ class Supervisor:
             self._tallies.reloads += 1
             self.settings, self.ring = self.crew.settings, self.crew.ring
             LOG.info("reloaded", extra=facts(**changes))
-            self._keep_descriptors()
         self._manager.ready(self._in_words())
 
     # --- upgrade
@@ -387,15 +386,22 @@ class Supervisor:
     # --- what others are told
 
     def _keep_descriptors(self) -> None:
-        """The service manager gets what a start after the death of all of us would need."""
-        heirs = self.crew.heirs
-        for heir in heirs:
-            for name, descriptor in handover.stored_names(heir).items():
-                self._manager.keep(name, descriptor)
-        state = handover.write_state(handover.stored_state(heirs))
+        """The service manager gets what a start after the death of all of us needs, and gives back what is gone."""
+        if not self._manager.keeps_descriptors:
+            return
+        names = {name: at for heir in self.crew.heirs for name, at in handover.stored_names(heir).items()}
+        state = handover.stored_state(self.crew.heirs)
+        if (names, state) == self._kept:
+            return
+        for name in self._kept[0].keys() - names.keys():
+            self._manager.forget(name)
+        for name, descriptor in names.items():
+            self._manager.keep(name, descriptor)
+        self._kept = names, state
+        written = handover.write_state(state)
         self._manager.forget(handover.STORED_STATE)
-        self._manager.keep(handover.STORED_STATE, state)
-        os.close(state)
+        self._manager.keep(handover.STORED_STATE, written)
+        os.close(written)
 
     def _publish(self) -> None:
         self._observer.tell(self.status(), [(member.index, member.resources) for member in self.crew.members])

@@ -5,8 +5,9 @@ Lives here: those numbers, and a key ring as it may be shown. Must not live here
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from fastrelay.observe.status import KeyStatus
 from fastrelay.routing.keys import KeyRing
@@ -24,6 +25,11 @@ class Tallies:
     adoptions: int = 0
     draining_since_s: float | None = None
     last_problem: str | None = None
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """From JSON values of this release or a neighbouring one."""
+        return cls(**{name: value for name, value in values.items() if name in cls.__slots__})
 
     def build(self) -> dict[str, Any]:
         """As JSON values, under the names that RelayStatus has for them."""
