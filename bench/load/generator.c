@@ -48,11 +48,11 @@ static void pace(struct fr_generator *generator, uint64_t rate, uint64_t count)
     while (sent < count && !fr_stop) {
         uint64_t passed = now_ns() - started;
         uint64_t due = (uint64_t)((double)passed * (double)rate / 1e9);
-        uint64_t ready = (due < count ? due : count) - sent;
-        if (ready == 0) {
+        if (due <= sent) {
             nap(generator->nap_us);
             continue;
         }
+        uint64_t ready = (due < count ? due : count) - sent;
         int batch = ready < GENERATOR_BATCH ? (int)ready : GENERATOR_BATCH;
         uint64_t was_due = (uint64_t)((double)sent * 1e9 / (double)rate), late_ns = passed - was_due;
         if (late_ns > latest_ns)
