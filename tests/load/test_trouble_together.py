@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fastrelay.errors import PeerError
 from fastrelay.routing import KeyRing
 from tests.live.ends import eventually
 from tests.live.process import is_running
@@ -24,6 +25,7 @@ HANG_REPLACED_WITHIN_S = 2.0
 ROUNDS = 30 if IS_SOAK else 4
 SEEDS = range(4 if IS_SOAK else 1)
 WORKERS = 2
+OBSERVER_ROUNDS = 2
 
 
 @pytest.fixture
@@ -34,7 +36,10 @@ def launcher(tmp_path: Path) -> Launcher:
 
 
 def is_settled(relay: OperatedRelay) -> bool:
-    return relay.ask("/readyz").code == 200 and len(relay.workers) == WORKERS
+    try:
+        return relay.ask("/readyz").code == 200 and len(relay.workers) == WORKERS
+    except PeerError:
+        return False  # its admin process has just died
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -51,7 +56,9 @@ def test_crossing_signals_and_deaths_cost_no_more_than_the_deaths(
         for number in range(ROUNDS):
             eventually(lambda: is_settled(relay), "it is whole again")
             load.goes_on(0.2)
-            done = chance.sample(["reload", "upgrade", "worker", "observer"], 2)
+            # an admin process that dies often is held back for longer than we would wait
+            observer = ["observer"] if number < OBSERVER_ROUNDS else []
+            done = chance.sample(["reload", "upgrade", "worker", *observer], 2)
             print(f"round {number}: {done}")
             for what in done:
                 if what == "reload":
