@@ -1,4 +1,4 @@
-"""A key ring on disk, for every live test."""
+"""A key ring on disk, and the options of a relay, for every live test."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastrelay.routing import KeyRing
+from tests.live.process import options
 
 
 @pytest.fixture
@@ -20,3 +21,9 @@ def ring_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def ring(ring_file: Path) -> KeyRing:
     return KeyRing.load(ring_file)
+
+
+@pytest.fixture
+def local(ring_file: Path) -> list[str]:
+    """The options of a relay on loopback."""
+    return options("127.0.0.1", "127.0.0.1", ring_file, "127.0.0.1")

@@ -204,3 +204,19 @@ class Transceiver(End):
 def speech(number: int, length: int = 160) -> bytes:
     """An SRTP-shaped packet, different from every other."""
     return b"\x80\x6f" + number.to_bytes(4, "big") + secrets.token_bytes(length - 6)
+
+
+def admit(client: CallingClient, transceiver: Transceiver) -> None:
+    """Begin a call: its check reaches the transceiver, and an answer confirms the flow."""
+    client.check()
+    transceiver.frames(1)
+    transceiver.answer(client.as_client, speech(0, 20))
+    client.receive()
+
+
+def goes_on(client: CallingClient, transceiver: Transceiver) -> bool:
+    """Whether a call that has begun is carried both ways, by media alone: no check is sent."""
+    client.send(question := speech(1))
+    arrived = transceiver.frames(1)[0].payload
+    transceiver.answer(client.as_client, answer := speech(2))
+    return (arrived, client.receive()[0]) == (question, answer)

@@ -14,28 +14,8 @@ from pathlib import Path
 import pytest
 
 from fastrelay.routing import KeyRing
-from tests.live.ends import PATIENCE_S, CallingClient, Transceiver, eventually, speech
-from tests.live.process import RelayProcess, is_running, options
-
-
-@pytest.fixture
-def local(ring_file: Path) -> list[str]:
-    return options("127.0.0.1", "127.0.0.1", ring_file, "127.0.0.1")
-
-
-def admit(client: CallingClient, transceiver: Transceiver) -> None:
-    client.check()
-    transceiver.frames(1)
-    transceiver.answer(client.as_client, speech(0, 20))
-    client.receive()
-
-
-def goes_on(client: CallingClient, transceiver: Transceiver) -> bool:
-    """Whether a call is carried both ways by media alone: no check is sent."""
-    client.send(question := speech(1))
-    arrived = transceiver.frames(1)[0].payload
-    transceiver.answer(client.as_client, answer := speech(2))
-    return (arrived, client.receive()[0]) == (question, answer)
+from tests.live.ends import PATIENCE_S, CallingClient, Transceiver, admit, eventually, goes_on, speech
+from tests.live.process import RelayProcess, is_running
 
 
 def end_a_worker(relay: RelayProcess, pid: int, number: signal.Signals) -> None:

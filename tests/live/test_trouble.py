@@ -9,17 +9,10 @@ import pytest
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.settings import RelaySettings, parse_network
 from fastrelay.routing import KeyRing
-from tests.live.ends import PATIENCE_S, CallingClient, Transceiver, eventually, speech
+from tests.live.ends import PATIENCE_S, CallingClient, Transceiver, admit, eventually, speech
 from tests.live.in_process import RelayInProcess
 from tests.live.namespace import ip, own_network
 from tests.live.process import RelayProcess, options
-
-
-def admit(client: CallingClient, transceiver: Transceiver) -> None:
-    client.check()
-    transceiver.frames(1)
-    transceiver.answer(client.as_client, speech(0, 20))
-    client.receive()
 
 
 @pytest.mark.parametrize("trunk", ["127.0.0.1", "::1", "[::]"])
