@@ -21,9 +21,8 @@ from fastrelay.observe.status import RelayStatus
 from fastrelay.relay.settings import Steering
 from tests.live.ends import eventually
 from tests.live.process import COMMAND, RelayProcess, is_running
-from tests.load.load import IS_ROOT
 
-PREFERRED = ("nice", "-n", str(cpu.NICE_CANDIDATE)) if IS_ROOT else ()
+PREFERRED = ("nice", "-n", str(cpu.NICE_CANDIDATE)) if os.geteuid() == 0 else ()
 """Before the command, so that every process it forks has it from its first instruction."""
 
 

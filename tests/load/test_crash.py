@@ -66,8 +66,8 @@ def test_killed_worker_costs_the_way_down_at_most_its_batch(tmp_path: Path, ring
 def test_worker_that_hangs_is_replaced_and_its_calls_go_on(tmp_path: Path, ring_file: Path, ring: KeyRing) -> None:
     with (
         OperatedRelay(tmp_path, ring_file) as relay,
-        # at a rate that the socket holds for as long as it takes to notice
-        load_up(ring, relay.clients[0], rate=10_000) as load,
+        # at a rate that the smallest socket holds for as long as it takes to notice
+        load_up(ring, relay.clients[0], rate=5_000) as load,
     ):
         load.goes_on(0.3)
         before = relay.memory()
@@ -91,7 +91,7 @@ def test_worker_that_keeps_dying_is_held_back_and_comes_back(tmp_path: Path, rin
     """Twice in a row: the second death costs a wait, and still no call."""
     with (
         OperatedRelay(tmp_path, ring_file) as relay,
-        load_up(ring, relay.clients[0], rate=10_000) as load,
+        load_up(ring, relay.clients[0], rate=5_000) as load,
     ):
         load.goes_on(0.2)
         before = relay.memory()

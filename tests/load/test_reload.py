@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from fastrelay.routing import KeyRing
-from tests.live.ends import CallingClient, Transceiver, eventually
-from tests.live.test_operation import admit
+from tests.live.ends import CallingClient, Transceiver, admit, eventually
 from tests.load.lengths import TIMES
 from tests.load.load import CALLS, load_down, load_up
 from tests.load.operated import OperatedRelay

@@ -110,7 +110,7 @@ def test_worker_that_stands_still_does_not_keep_a_reload_from_the_others(
 ) -> None:
     with (
         OperatedRelay(tmp_path, ring_file, workers=WORKERS) as relay,
-        load_up(ring, relay.clients[0], rate=10_000) as load,
+        load_up(ring, relay.clients[0], rate=5_000) as load,
     ):
         load.goes_on(0.2)
         os.kill(victim := relay.workers[0], signal.SIGSTOP)
