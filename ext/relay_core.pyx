@@ -234,7 +234,7 @@ cdef class RelayCore:
         attached = fr_table_attach(&self.relay.table, page_memory(self.flow_page, flow_bytes), flow_bytes,
                                    self.limits.flows, &new_key, epoch_us)
         if attached < 0:
-            raise OSError(-attached, "the flow page is too small for limit flows, or misaligned")
+            raise OSError(-attached, f"flow page for {self.limits.flows} flows: {strerror(-attached).decode()}")
         if not attached:
             self.relay.table.peers.capacity = self.limits.peers
         self.relay.counters = <fr_counters *>page_memory(self.counter_page, sizeof(fr_counters))

@@ -2,6 +2,7 @@
 #include "flow/table.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "counters.h"
@@ -286,13 +287,27 @@ void fr_table_sweep(struct fr_table *table, uint32_t count, uint32_t now_ms, uin
 
 /* --- attaching ------------------------------------------------------------- */
 
-/* Derives everything but the flows and the peers' own records from them. A flow that cannot be right is given up. */
-static void recover(struct fr_table *table, const struct fr_table_layout *layout)
+/* Siblings look flows up here meanwhile, so a word is only touched where it differs, and cleared last: what stays in
+ * its place, which is nearly all, is never missing. */
+static void publish_index(uint32_t *index, const uint32_t *fresh, uint32_t words)
+{
+    for (uint32_t at = 0; at < words; at++)
+        if (fresh[at] && index[at] != fresh[at])
+            __atomic_store_n(&index[at], fresh[at], __ATOMIC_RELEASE);
+    for (uint32_t at = 0; at < words; at++)
+        if (!fresh[at] && index[at])
+            __atomic_store_n(&index[at], 0, __ATOMIC_RELEASE);
+}
+
+/* Derives everything but the flows and the peers' own records from them. A flow that cannot be right is given up.
+ * `fresh` is an empty index to build the new one in. */
+static void recover(struct fr_table *table, const struct fr_table_layout *layout, uint32_t *fresh)
 {
     struct fr_flow_page *page = table->page;
     struct fr_peer_page *peers = table->peers;
+    uint32_t *index = table->index;
 
-    memset(table->index, 0, 4 * (size_t)layout->index_words);
+    table->index = fresh;
     memset(table->nobody, 0, sizeof *table->nobody);
     memset(table->sessions.rows[0], 0, 2 * (size_t)layout->session_cells);
     page->free_list = page->oldest_unconfirmed = page->newest_unconfirmed = 0;
@@ -318,6 +333,8 @@ static void recover(struct fr_table *table, const struct fr_table_layout *layout
         if (flow->state == FR_FLOW_UNCONFIRMED)
             append_unconfirmed(table, flow);
     }
+    table->index = index;
+    publish_index(index, fresh, layout->index_words);
 }
 
 int fr_table_attach(struct fr_table *table, void *memory, size_t bytes, uint32_t capacity,
@@ -329,6 +346,9 @@ int fr_table_attach(struct fr_table *table, void *memory, size_t bytes, uint32_t
     if (!needed || bytes < needed || (uintptr_t)memory % 64)
         return -EINVAL;
     struct fr_table_layout layout = fr_table_layout_of(capacity);
+    uint32_t *fresh = calloc(layout.index_words, sizeof *fresh);
+    if (!fresh)
+        return -ENOMEM;
     uint8_t *base = memory;
     table->page = page;
     table->peers = (struct fr_peer_page *)(base + layout.peers);
@@ -359,6 +379,7 @@ int fr_table_attach(struct fr_table *table, void *memory, size_t bytes, uint32_t
         __atomic_store_n(&page->magic, FR_PAGE_MAGIC, __ATOMIC_RELEASE);
     }
     table->hash_key = page->hash_key;
-    recover(table, &layout);
+    recover(table, &layout, fresh);
+    free(fresh);
     return is_ours;
 }

@@ -280,20 +280,45 @@ static void churn_for_ever(struct worker *worker)
     }
 }
 
-static void a_flow_that_is_found_is_one_flow_though_its_worker_goes_on(void)
+/* A worker whose page another process works on meanwhile. */
+static struct worker shared_worker_of(uint32_t capacity)
 {
-    const struct fr_siblings *siblings;
-    struct worker worker = {.bytes = fr_table_page_bytes(CLIENTS / 2)};
-    struct fr_sibling_flow found;
-    unsigned times_found = 0;
+    struct worker worker = {.bytes = fr_table_page_bytes(capacity)};
     worker.memory = mmap(NULL, worker.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(worker.memory != MAP_FAILED);
-    CHECK(fr_table_attach(&worker.table, worker.memory, worker.bytes, CLIENTS / 2, &model_key, 1) == 0);
+    CHECK(fr_table_attach(&worker.table, worker.memory, worker.bytes, capacity, &model_key, 1) == 0);
     for (uint32_t number = 0; number < MODEL_PEERS; number++) {
         struct fr_address peer = fr_address_v4(htonl(0x0a000001u + number), htons(4000));
         CHECK(fr_peer_insert(worker.table.peers, &model_key, &peer, 1, 1) == (int)number);
     }
-    siblings = siblings_of(&worker, 1);
+    return worker;
+}
+
+static void a_flow_is_found_at_every_moment_of_its_workers_successions(void)
+{
+    struct worker worker = shared_worker_of(CLIENTS);
+    struct fr_sibling_flow found;
+    for (uint32_t number = 0; number < CLIENTS; number++)
+        insert(&worker, number, FR_FLOW_CONFIRMED, NOW_MS);
+    const struct fr_siblings *siblings = siblings_of(&worker, 1);
+    pid_t successors = fork();
+    if (successors == 0)
+        for (;;)
+            fr_table_attach(&worker.table, worker.memory, worker.bytes, CLIENTS, &model_key, 1);
+    CHECK(successors > 0);
+    for (uint32_t look = 0; look < 2000000; look++)
+        CHECK(find(siblings, look % CLIENTS, &found));
+    kill(successors, SIGKILL);
+    CHECK(waitpid(successors, NULL, 0) == successors);
+    munmap(worker.memory, worker.bytes);
+}
+
+static void a_flow_that_is_found_is_one_flow_though_its_worker_goes_on(void)
+{
+    struct worker worker = shared_worker_of(CLIENTS / 2);
+    const struct fr_siblings *siblings = siblings_of(&worker, 1);
+    struct fr_sibling_flow found;
+    unsigned times_found = 0;
     pid_t writer = fork();
     if (writer == 0)
         churn_for_ever(&worker);
@@ -325,6 +350,7 @@ int main(void)
     a_ruined_page_is_read_within_its_bounds();
     a_flow_of_no_transceiver_is_not_found();
     a_run_without_an_end_is_given_up();
+    a_flow_is_found_at_every_moment_of_its_workers_successions();
     a_flow_that_is_found_is_one_flow_though_its_worker_goes_on();
     return check_result();
 }
