@@ -26,7 +26,7 @@ from fastrelay.relay.addresses import close_listeners, left_behind
 from fastrelay.relay.handover import Heir
 from fastrelay.relay.member import Member
 from fastrelay.relay.orders import give
-from fastrelay.relay.process import STOP_PATIENCE_S, WorkerProcess
+from fastrelay.relay.process import STOP_PATIENCE_S, UNKNOWN_END, WorkerProcess
 from fastrelay.relay.resources import WorkerResources, open_worker
 from fastrelay.relay.run_dir import RunDir
 from fastrelay.relay.settings import RelaySettings
@@ -46,6 +46,7 @@ COUNT_EVERY_S: Final = 2.0
 QUICK_DEATH_S: Final = 10.0
 """A worker that dies sooner than this after its start is held back a little longer each time."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 5.0
+BY_SOMEONES_HAND: Final = (signal.SIGKILL.name, UNKNOWN_END)
 DEATHS_BY_PAGE: Final = 3
 """Quick deaths in a row, by no one's hand, after which the flow page itself is the suspect."""
 
@@ -185,8 +186,7 @@ class Crew:
         return False
 
     def replace_due(self) -> None:
-        """All of them, now: until then a predecessor has what it was forked with, sockets that are closed by now among
-        it."""
+        """All of them, now: a predecessor still has what it was forked with, also sockets that we have closed."""
         while self.replace_next():
             continue
 
@@ -255,7 +255,7 @@ class Crew:
             member.last_end = process.last_end
             member.heir.process = None
             LOG.error(
-                "worker died", extra=facts(worker=member.index, pid=process.pid, end=process.last_end or "unknown")
+                "worker died", extra=facts(worker=member.index, pid=process.pid, end=process.last_end or UNKNOWN_END)
             )
         self._hold_back(member, now_s)
         if now_s >= member.retry_s:
@@ -266,7 +266,7 @@ class Crew:
         if now_s - member.started_s > QUICK_DEATH_S:
             member.quick_deaths = member.crashes = 0
         member.quick_deaths += 1
-        member.crashes += member.last_end != signal.SIGKILL.name
+        member.crashes += member.last_end not in BY_SOMEONES_HAND
         wait_s = 0.0
         if member.quick_deaths > 1:
             wait_s = min(RETRY_FIRST_S * 2 ** (member.quick_deaths - 2), RETRY_LAST_S)

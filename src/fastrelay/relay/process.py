@@ -19,6 +19,8 @@ from fastrelay.io.channel import Channel
 from fastrelay.relay.worker import WorkerPlan, become_worker
 
 STOP_PATIENCE_S = 2.0
+UNKNOWN_END = "unknown"
+"""Of an adopted worker: it is another's child, and only a parent is told."""
 ANSWER_PATIENCE_S = 0.5
 """A worker answers within a slice of its loop."""
 
@@ -104,7 +106,7 @@ class WorkerProcess:
         try:
             _, status = os.waitpid(self.pid, 0)
         except ChildProcessError:
-            return "unknown"  # an adopted one is another's child
+            return UNKNOWN_END
         code = os.waitstatus_to_exitcode(status)
         return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
