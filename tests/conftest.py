@@ -6,6 +6,7 @@ Fixtures of single areas do not live here; they stand beside their tests.
 import asyncio
 import gc
 import os
+import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ import pytest
 IN_CI = bool(os.environ.get("CI"))
 SETTLE_S = 2.0  # how long a thread that has been told to stop may take
 WATCHED_DESCRIPTORS = ("socket:", "pipe:", "/memfd:", "anon_inode:[eventpoll]", "anon_inode:[eventfd]")
+
+# A shell starts background jobs with SIGINT ignored, and what we start would inherit that: it must be interruptible.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _tasks: "weakref.WeakSet[asyncio.Task[Any]]" = weakref.WeakSet()
 
