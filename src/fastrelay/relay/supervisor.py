@@ -408,12 +408,14 @@ class Supervisor:
 
     def status(self) -> RelayStatus:
         """How this relay stands."""
+        # a list in between: a tuple made from a generator leaves a piece of memory behind each time, thousands of times
+        workers = [member.status for member in self.crew.members]
         return RelayStatus(
             release=self._release,
             pid=os.getpid(),
             state=self._state,
             listen=tuple(self.listening),
-            workers=tuple(member.status for member in self.crew.members),
+            workers=tuple(workers),
             keys=key_statuses(self.ring, int(time.time())),
             drain_deadline_s=self._deadline_s,
             steering=self.crew.steerer.way.value,

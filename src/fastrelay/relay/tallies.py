@@ -39,4 +39,5 @@ class Tallies:
 def key_statuses(ring: KeyRing, now_s: int) -> tuple[KeyStatus, ...]:
     """Each key and its times, without its secret."""
     minting = ring.minting_key(now_s).id if any(key.is_minting(now_s) for key in ring.keys) else None
-    return tuple(KeyStatus(key.id, key.mint_from_s, key.open_until_s, key.id == minting) for key in ring.keys)
+    statuses = [KeyStatus(key.id, key.mint_from_s, key.open_until_s, key.id == minting) for key in ring.keys]
+    return tuple(statuses)
