@@ -1,10 +1,11 @@
 /* Where packets end: a wildcard port that plays every transceiver (up) or every client (down).
  *
- * sink --listen ADDR:PORT --tally FILE [--numbers N]
+ * sink --listen ADDR:PORT --tally FILE [--numbers N] [--one-transceiver 1]
  * What arrives are plain packets, or trunk bundles (docs/trunk.md) whose frames are counted: the first byte tells.
  * Stamps 0 … N−1 are expected once each: the page says how many came first and how many again.
- * A bundle whose number is not above the one before it is refused, as a transceiver's replay window would: on one
- * machine nothing overtakes, so a worker that follows another has to count on from there, or start a later epoch.
+ * Where it plays one transceiver alone, a bundle whose number is not above the one before it is refused, as a replay
+ * window would: on one machine nothing overtakes, so a worker that follows another has to count on from there, or start
+ * a later epoch.
  *
  * Commands on standard input, each answered by one line of JSON:
  *   drop     a classic BPF filter returns 0: the kernel drops each packet at next to no cost
@@ -55,6 +56,7 @@ static struct mmsghdr messages[SINK_BATCH];
 static struct sink_page *page;
 static uint8_t *seen;
 static uint64_t numbers;
+static bool is_one_transceiver;
 static uint64_t last_receive_ns;
 static struct sockaddr_in sources[SINK_BATCH];
 
@@ -138,7 +140,7 @@ static void take_datagram(const uint8_t *datagram, size_t length, const struct s
         take_packet(datagram, length, now);
     if (length < TRUNK_HEADER || datagram[0] != TRUNK_KIND_UP)
         return;
-    if (is_replayed(datagram, source)) {
+    if (is_one_transceiver && is_replayed(datagram, source)) {
         page->tally.refused++;
         return;
     }
@@ -234,6 +236,7 @@ int main(int argc, char **argv)
 {
     struct sockaddr_in local = fr_parse_endpoint(fr_option_text(argc, argv, "--listen", NULL));
     numbers = fr_option_number(argc, argv, "--numbers", 0);
+    is_one_transceiver = fr_option_number(argc, argv, "--one-transceiver", 0);
     page = fr_map_file(fr_option_text(argc, argv, "--tally", NULL), sizeof *page + numbers / 8 + 1);
     seen = (uint8_t *)(page + 1);
     int fd = fr_open_udp(&local), gro = 1;

@@ -108,13 +108,17 @@ class DownGenerator:
 
 
 class Sink:
-    """A wildcard port that plays every transceiver (bundles) or every client (packets), counting or dropping."""
+    """A wildcard port that plays every transceiver (bundles) or every client (packets), counting or dropping.
 
-    def __init__(self, port: int, numbers: int = 0) -> None:
+    `is_one_transceiver`: it plays that one alone, and refuses bundles that its replay window would.
+    """
+
+    def __init__(self, port: int, numbers: int = 0, *, is_one_transceiver: bool = False) -> None:
         self._tally = Tally(build.OUT / f"sink-{port}.tally", SINK_WORDS * 8 + numbers // 8 + 1)
         command = [
             *(str(build.program("sink")), "--listen", f"0.0.0.0:{port}"),
             *("--tally", str(self._tally.path), "--numbers", str(numbers)),
+            *("--one-transceiver", str(int(is_one_transceiver))),
         ]
         self._program = Program(command, cpu.OTHERS_CPU, cpu.NICE_RECEIVER)
 

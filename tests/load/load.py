@@ -135,7 +135,7 @@ def load_up(ring: KeyRing, relay: Address, *, calls: int = CALLS, rate: int = PA
     with Calls(ring, relay, calls) as made:
         pass
     with ExitStack() as stack:
-        sink = Sink(made.transceiver[1], NUMBERS)
+        sink = Sink(made.transceiver[1], NUMBERS, is_one_transceiver=True)
         stack.callback(sink.stop)
         command = [str(build.program("generator_up")), *traffic(made), "--train", str(TRAIN)]
         generator = stack.enter_context(SteadyLoad(command))
