@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import click
@@ -68,22 +69,25 @@ class Outcome:
 wait_option = click.option(
     "--wait/--no-wait", "wait", default=True, show_default=True, help="Stay until it is done or refused."
 )
-timeout_type = click.FloatRange(min=0, min_open=True)
-timeout_help = "Wait no longer than this for the outcome."
+
+
+def timeout_option(default_s: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """What each operation is given by default differs."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0, min_open=True),
+        default=default_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="Wait no longer than this for the outcome.",
+    )
 
 
 @click.command()
 @at_option
 @wait_option
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=timeout_type,
-    default=UPGRADED_WITHIN_S,
-    show_default=True,
-    metavar="SECONDS",
-    help=timeout_help,
-)
+@timeout_option(UPGRADED_WITHIN_S)
 @as_json
 @click.pass_context
 def upgrade(context: click.Context, *, at: str, wait: bool, timeout_s: float, as_json: bool) -> None:
@@ -106,15 +110,7 @@ def upgrade(context: click.Context, *, at: str, wait: bool, timeout_s: float, as
 @click.command()
 @at_option
 @wait_option
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=timeout_type,
-    default=RELOADED_WITHIN_S,
-    show_default=True,
-    metavar="SECONDS",
-    help=timeout_help,
-)
+@timeout_option(RELOADED_WITHIN_S)
 @as_json
 @click.pass_context
 def reload(context: click.Context, *, at: str, wait: bool, timeout_s: float, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Final
@@ -377,7 +377,7 @@ class Crew:
 
     def stop(self) -> None:
         """Each finishes its slice; one that does not is ended."""
-        processes = list(_processes(self.members))
+        processes = [member.process for member in self.members if member.process is not None]
         for process in processes:
             process.ask_to_stop()
         deadline_s = time.monotonic() + STOP_PATIENCE_S
@@ -393,11 +393,7 @@ class Crew:
                 if ends_workers:
                     member.process.kill()
                 else:
-                    member.process.let_go()
+                    member.process.close()
                 member.heir.process = None
             member.close()
         self.members.clear()
-
-
-def _processes(members: Iterable[Member]) -> Iterable[WorkerProcess]:
-    return (member.process for member in members if member.process is not None)

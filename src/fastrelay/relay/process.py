@@ -137,11 +137,8 @@ class WorkerProcess:
                 continue
         self.close()
 
-    def let_go(self) -> None:
-        """Leave it running, ours no longer."""
-        self.close()
-
     def close(self) -> None:
+        """Let go of it. One that still runs becomes an orphan, or ends where nobody could adopt it."""
         self.channel.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
