@@ -76,14 +76,25 @@ def _pending_tasks() -> set[Any]:
 def _children() -> set[str]:
     """Return the processes started by any of our threads and not yet waited for, as `pid name`."""
     found = set()
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            try:
-                name = (Path("/proc") / pid / "comm").read_text().strip()
-            except FileNotFoundError:
-                continue
-            found.add(f"{pid} {name}")
+    for pid in _child_pids():
+        try:
+            name = (Path("/proc") / pid / "comm").read_text().strip()
+        except FileNotFoundError:
+            continue
+        found.add(f"{pid} {name}")
     return found
+
+
+def _child_pids() -> set[str]:
+    while True:
+        try:
+            return {pid for task in Path("/proc/self/task").iterdir() for pid in _children_of(task)}
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread ended meanwhile; its children now belong to another, which may have been read already
+
+
+def _children_of(task: Path) -> list[str]:
+    return (task / "children").read_text().split()
 
 
 def _descriptors() -> set[str]:
