@@ -1,7 +1,7 @@
 """The two ladders: a module imports only what stands on its own rung or below, and the two tiers never meet.
 
 relay:        wire → routing → relay.dataplane → relay.worker → relay.supervisor → cli
-transceiver:  wire → routing → transceiver → http → cli
+transceiver:  wire → routing → transceiver → media → agent → http → transceiver.worker → transceiver.supervisor → cli
 """
 
 import ast
@@ -22,6 +22,7 @@ LADDERS = {
         ["fastrelay.config"],
         ["fastrelay.relay.dataplane"],
         ["fastrelay.observe"],
+        ["fastrelay.service"],
         ["fastrelay.relay", "fastrelay.relay.worker"],
         ["fastrelay.relay.supervisor"],
         ["fastrelay.doctor"],
@@ -35,8 +36,14 @@ LADDERS = {
         ["fastrelay.io"],
         ["fastrelay.routing"],
         ["fastrelay.config"],
+        ["fastrelay.observe"],
+        ["fastrelay.service"],
         ["fastrelay.transceiver"],
+        ["fastrelay.media"],
+        ["fastrelay.agent"],
         ["fastrelay.http"],
+        ["fastrelay.transceiver.worker"],
+        ["fastrelay.transceiver.supervisor"],
         ["fastrelay"],
         ["fastrelay.cli"],
     ],
