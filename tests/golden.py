@@ -76,6 +76,13 @@ def with_ticket(captured: bytes, ufrag: str, password: str) -> bytes:
     return message(captured, attributes)
 
 
+def signed(attributes: bytes, password: str) -> bytes:
+    """A Binding request of our own: these attributes and a signature, without a fingerprint."""
+    header = BINDING_REQUEST.to_bytes(2, "big") + bytes.fromhex("0000 2112a442") + b"transaction."
+    covered = message(header, attributes, following=24)
+    return covered + attribute(MESSAGE_INTEGRITY, hmac.digest(password.encode(), covered, "sha1"))
+
+
 def walk(packet: bytes) -> list[tuple[int, bytes]]:
     attributes, offset = [], HEADER_LENGTH
     while offset < len(packet):
