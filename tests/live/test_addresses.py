@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fastrelay.relay.settings import RelaySettings, parse_network
+from fastrelay.config.addresses import parse_network
+from fastrelay.relay.settings import RelaySettings
 from fastrelay.routing import KeyRing
 from fastrelay.wire.stun import build_check
 from fastrelay.wire.trunk import Client, Frame

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from bench.load import cpu
+from fastrelay.config.addresses import parse_network
 from fastrelay.observe.counters import CounterPage, Reading
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.settings import parse_network
 from fastrelay.routing import KeyRing
 from fastrelay.transceiver import open_trunk_port
 from tests.live.ends import Address

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fastrelay.config.addresses import parse_network
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.settings import RelaySettings, parse_network
+from fastrelay.relay.settings import RelaySettings
 from fastrelay.routing import KeyRing
 from fastrelay.wire.trunk import BUNDLE_BYTES, Frame
 from tests.live.ends import CallingClient, Transceiver, speech

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fastrelay.config.addresses import parse_network
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.settings import RelaySettings, parse_network
+from fastrelay.relay.settings import RelaySettings
 from fastrelay.routing import KeyRing
 from tests.live.ends import PATIENCE_S, CallingClient, Transceiver, admit, eventually, speech
 from tests.live.in_process import RelayInProcess

@@ -114,7 +114,7 @@ def test_run_directory_of_a_running_relay(ring_file: Path, tmp_path: Path) -> No
     with OperatedRelay(tmp_path, ring_file) as relay:
         found = refused(arguments(ring_file, relay.run_dir), None)
         assert found.code == CONFIGURATION
-        assert f"a relay runs in {relay.run_dir} already (pid {relay.process.pid})" in found.line
+        assert f"fastrelay runs in {relay.run_dir} already (pid {relay.process.pid})" in found.line
         assert relay.ask("/readyz").code == 200
 
 

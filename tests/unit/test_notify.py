@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrelay.relay.notify import FIRST_DESCRIPTOR, ServiceManager, kept_descriptors
+from fastrelay.service.notify import FIRST_DESCRIPTOR, ServiceManager, kept_descriptors
 
 
 @pytest.fixture

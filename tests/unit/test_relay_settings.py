@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from fastrelay.config.addresses import parse_network
 from fastrelay.errors import ConfigError
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.privileges import choose_cpus
 from fastrelay.relay.reload import ring_changes
 from fastrelay.relay.resources import open_worker
-from fastrelay.relay.settings import ALLOWED_MAX, LISTENERS_MAX, LOCALS_MAX, RelaySettings, parse_network
+from fastrelay.relay.settings import ALLOWED_MAX, LISTENERS_MAX, LOCALS_MAX, RelaySettings
 from fastrelay.routing.keys import Key, KeyRing
+from fastrelay.service.privileges import choose_cpus
 
 LIMITS_H = (Path(__file__).parents[2] / "ext" / "limits.h").read_text()
 SETTINGS = RelaySettings(
@@ -86,16 +87,16 @@ def test_workers_share_client_addresses_and_own_their_trunks() -> None:
 def test_workers_take_the_cpus_in_turn(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("fastrelay"), "propagate", True)  # as it is until a command configures it
     available = sorted(os.sched_getaffinity(0))
-    assert choose_cpus(replace(SETTINGS, workers=len(available))) == available
+    assert choose_cpus((), len(available)) == available
     assert caplog.records == []
     with caplog.at_level(logging.WARNING):
-        assert choose_cpus(replace(SETTINGS, workers=len(available) + 1)) == [*available, available[0]]
+        assert choose_cpus((), len(available) + 1) == [*available, available[0]]
     assert "more workers than CPUs" in caplog.text
 
 
 def test_named_cpus_are_taken_in_their_order() -> None:
     cpus = tuple(sorted(os.sched_getaffinity(0), reverse=True))
-    assert choose_cpus(replace(SETTINGS, workers=len(cpus), cpus=cpus)) == list(cpus)
+    assert choose_cpus(cpus, len(cpus)) == list(cpus)
 
 
 def test_ring_changes_are_told_by_id() -> None:

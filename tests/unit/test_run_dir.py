@@ -1,4 +1,4 @@
-"""The run directory: one relay's at a time, and where its orphans are found."""
+"""The run directory: one supervisor's at a time, and where its orphans are found."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from fastrelay.errors import ConfigError
-from fastrelay.relay.run_dir import RunDir
+from fastrelay.service.run_dir import RunDir
 
 HOLDER = """
 import sys
 from pathlib import Path
-from fastrelay.relay.run_dir import RunDir
+from fastrelay.service.run_dir import RunDir
 directory = RunDir.make(Path(sys.argv[1]), None)
 directory.lock()
 print("held", flush=True)
@@ -29,13 +29,13 @@ def test_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
 
 
-def test_second_relay_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+def test_second_supervisor_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(ConfigError, match=rf"a relay runs in .* already \(pid {holder.pid}\)"):
+        with pytest.raises(ConfigError, match=rf"fastrelay runs in .* already \(pid {holder.pid}\)"):
             RunDir(tmp_path).lock()
         assert (tmp_path / "lock").read_text() == f"{holder.pid}\n"
     directory = RunDir(tmp_path)
@@ -78,7 +78,7 @@ def test_new_socket_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
             second.accept()[0].close()
 
 
-def test_relay_that_ends_on_purpose_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_service_that_ends_on_purpose_leaves_nothing_behind(tmp_path: Path) -> None:
     directory = RunDir.make(tmp_path, None)
     directory.lock()
     with directory.listen_for_admin(), directory.listen_for_adoption(0):

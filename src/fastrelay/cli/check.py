@@ -18,7 +18,7 @@ import click
 from fastrelay.cli.keys import as_json
 from fastrelay.config.description import value_lines
 from fastrelay.errors import ConfigError
-from fastrelay.relay.configuration import RelayReading, named_at_its_place, read_relay
+from fastrelay.relay.configuration import PLACES, RelayReading, read_relay
 from fastrelay.relay.settings import RelaySettings
 
 UNUSABLE = 2
@@ -93,7 +93,7 @@ def _warnings(reading: RelayReading) -> Iterator[ConfigError]:
         try:
             look(reading.settings)
         except ConfigError as warning:
-            yield named_at_its_place(warning, reading.settings.shown)
+            yield PLACES.named(warning, reading.settings.shown)
 
 
 def _keys(settings: RelaySettings) -> None:

@@ -18,10 +18,11 @@ from pathlib import Path
 import click
 
 from fastrelay.cli.keys import load_ring
+from fastrelay.config.addresses import parse_network
 from fastrelay.errors import ConfigError
 from fastrelay.observe.packet import LOCALS, Circumstances, Endpoint, Explanation, explain
 from fastrelay.relay.configuration import load_relay_settings
-from fastrelay.relay.settings import RelaySettings, parse_network
+from fastrelay.relay.settings import RelaySettings
 from fastrelay.wire.address import format_endpoint, parse_endpoint
 from fastrelay.wire.dissect import Fields
 

@@ -21,12 +21,10 @@ from fastrelay.relay.schema import (
     BUSY_POLL,
     CLUSTER,
     COUNT,
-    DRAIN_TIMEOUT,
     KEYS_FILE,
     LATENCY_SAMPLES,
     LIMITS,
     LISTEN,
-    LOG_FORM,
     OFFLOAD,
     RUN_DIR,
     SPIN,
@@ -34,6 +32,7 @@ from fastrelay.relay.schema import (
     TRUNK,
     USER,
 )
+from fastrelay.service.schema import DRAIN_TIMEOUT, LOG_FORM
 
 METAVARS: dict[Setting[Any], str] = {
     LISTEN: "ADDR:PORT",

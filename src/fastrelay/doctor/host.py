@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fastrelay.config.addresses import Endpoint
 from fastrelay.io.sockets import BUFFER_BYTES
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.settings import Endpoint
 
 CLIENT_PORT = 3478
 """Of STUN (RFC 8489), for advice where no configuration names one."""

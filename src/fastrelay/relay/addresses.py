@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from fastrelay.config.addresses import Endpoint
 from fastrelay.relay.member import Member
 from fastrelay.relay.resources import Listener, WorkerResources, open_beside, refuse_too_many_locals
-from fastrelay.relay.settings import Endpoint, RelaySettings
+from fastrelay.relay.settings import RelaySettings
 
 
 def open_new(workers: Sequence[WorkerResources], settings: RelaySettings, undo: ExitStack) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastrelay.config.reading import Configuration, Level, at_place, read_configuration
+from fastrelay.config.reading import Configuration, Level, read_configuration
 from fastrelay.errors import ConfigError
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.schema import (
@@ -20,13 +20,11 @@ from fastrelay.relay.schema import (
     BUSY_POLL,
     CLUSTER,
     COUNT,
-    DRAIN_TIMEOUT,
     KEYS,
     KEYS_FILE,
     LATENCY_SAMPLES,
     LIMITS,
     LISTEN,
-    LOG_FORM,
     OFFLOAD,
     RELAY_SCHEMA,
     RUN_DIR,
@@ -37,9 +35,10 @@ from fastrelay.relay.schema import (
 )
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.routing.keys import KeyRing
+from fastrelay.service.configuration import Places, joined, ring_reader
+from fastrelay.service.schema import DRAIN_TIMEOUT, LOG_FORM
 
-PROBLEMS_SHOWN = 4
-BY_FLAG = {setting.flag: setting for setting in RELAY_SCHEMA.settings if setting.flag is not None}
+PLACES = Places(RELAY_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,49 +65,23 @@ def read_relay(file: Path | None, flags: Mapping[str, object], environ: Mapping[
     """Read everything and judge it together, without a system call beside reading the file."""
     configuration = read_configuration(RELAY_SCHEMA, file, flags, environ)
     problems = list(configuration.problems)
-    load_keys, keys_problem = _keys(configuration)
+    load_keys, keys_problem = ring_reader(configuration, KEYS, KEYS_FILE)
     settings = None
     if all(configuration.found(setting).level is not Level.DEFAULT for setting in (LISTEN, TRUNK, ALLOW)):
         try:
             settings = _settings(configuration, load_keys)
         except ConfigError as error:
             # a setting that was refused has its default here, which nobody asked for
-            if _name_of(error) not in configuration.refused:
-                problems.append(named_at_its_place(error, configuration.shown()))
+            if PLACES.name_of(error) not in configuration.refused:
+                problems.append(PLACES.named(error, configuration.shown()))
     return RelayReading(configuration, None if problems else settings, tuple(problems), keys_problem)
-
-
-def joined(problems: list[ConfigError], file: str) -> ConfigError:
-    """The first few as one error, a line each."""
-    first, *others = problems
-    lines = [first.problem, *map(str, others[: PROBLEMS_SHOWN - 1])]
-    if len(problems) > PROBLEMS_SHOWN:
-        where = f"fastrelay check {file}" if file else "only the first are shown"
-        lines.append(f"and {len(problems) - PROBLEMS_SHOWN} more ({where})")
-    return ConfigError(first.key, "\n".join(lines))
 
 
 @contextmanager
 def errors_at_their_place(settings: RelaySettings) -> Iterator[None]:
     """Let an error that names an option name the file and line, or the variable, that gave the option its value."""
-    try:
+    with PLACES.naming(settings.shown):
         yield
-    except ConfigError as error:
-        raise named_at_its_place(error, settings.shown) from error
-
-
-def named_at_its_place(error: ConfigError, shown: Mapping[str, object]) -> ConfigError:
-    """The same error, with the place of the value in place of the option. `shown` is that of RelaySettings."""
-    setting = BY_FLAG.get(error.key)
-    origin = shown.get(setting.name) if setting is not None else None
-    if setting is None or not isinstance(origin, Mapping):
-        return error
-    return at_place(setting, str(origin["from"]), error.problem)
-
-
-def _name_of(error: ConfigError) -> str:
-    setting = BY_FLAG.get(error.key)
-    return setting.name if setting is not None else error.key
 
 
 def _settings(configuration: Configuration, load_keys: Callable[[], KeyRing]) -> RelaySettings:
@@ -134,26 +107,3 @@ def _settings(configuration: Configuration, load_keys: Callable[[], KeyRing]) ->
         log_form=configuration[LOG_FORM],
         shown=configuration.shown(),
     )
-
-
-def _keys(configuration: Configuration) -> tuple[Callable[[], KeyRing], ConfigError | None]:
-    """How to read the ring. The secret stays inside the function, so that no repr of settings can show it."""
-    text, path = configuration.found(KEYS), configuration.found(KEYS_FILE)
-    named = configuration[KEYS_FILE]
-    if text.level is path.level is Level.ENVIRONMENT:
-        return _refuse(ConfigError(text.place, f"set together with {path.place}; leave one out"))
-    if text.level > path.level:
-        return lambda: KeyRing.parse(str(text.value), source=text.place), None
-    if named is not None:
-        return lambda: KeyRing.load(named), None
-    error = configuration.missing(KEYS_FILE)
-    is_told = not configuration.is_whole or configuration.refused & {KEYS.name, KEYS_FILE.name}
-    load, problem = _refuse(ConfigError(error.key, f"{error.problem}; make one: fastrelay keys new keys.json"))
-    return load, None if is_told else problem
-
-
-def _refuse(problem: ConfigError) -> tuple[Callable[[], KeyRing], ConfigError]:
-    def load() -> KeyRing:
-        raise problem
-
-    return load, problem

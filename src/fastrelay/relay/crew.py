@@ -28,11 +28,11 @@ from fastrelay.relay.member import Member
 from fastrelay.relay.orders import give
 from fastrelay.relay.process import STOP_PATIENCE_S, UNKNOWN_END, WorkerProcess
 from fastrelay.relay.resources import WorkerResources, open_worker
-from fastrelay.relay.run_dir import RunDir
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.relay.steering import Steerer
 from fastrelay.relay.worker import SERVING, WorkerPlan
 from fastrelay.routing.keys import KeyRing
+from fastrelay.service.run_dir import RunDir
 from fastrelay.wire.address import format_endpoint
 
 LOG = logging.getLogger(__name__)

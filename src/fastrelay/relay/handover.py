@@ -23,10 +23,10 @@ from fastrelay.errors import ConfigError, PeerError
 from fastrelay.io.channel import Channel
 from fastrelay.observe.logs import facts
 from fastrelay.relay.introduction import VERSION, Introduction
-from fastrelay.relay.notify import kept_descriptors
 from fastrelay.relay.process import WorkerProcess
 from fastrelay.relay.resources import WorkerResources
-from fastrelay.relay.run_dir import RunDir
+from fastrelay.service.notify import kept_descriptors
+from fastrelay.service.run_dir import RunDir
 
 LOG = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fastrelay.config.addresses import Endpoint
 from fastrelay.errors import ConfigError
 from fastrelay.io.channel import Channel
 from fastrelay.observe.logs import facts
 from fastrelay.observe.status import RelayStatus
 from fastrelay.relay.resources import WorkerResources
-from fastrelay.relay.settings import Endpoint
 from fastrelay.wire.address import format_endpoint
 
 LOG = logging.getLogger(__name__)

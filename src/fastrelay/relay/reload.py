@@ -14,9 +14,9 @@ from typing import Final
 from fastrelay.errors import ConfigError
 from fastrelay.relay.addresses import mark_leaving, open_new
 from fastrelay.relay.crew import Crew
-from fastrelay.relay.privileges import choose_cpus
 from fastrelay.relay.settings import RelaySettings, Steering
 from fastrelay.routing.keys import KeyRing
+from fastrelay.service.privileges import choose_cpus
 
 FIXED: Final = {
     "trunk": "--trunk",
@@ -39,7 +39,7 @@ def apply(crew: Crew, old: RelaySettings, wanted: RelaySettings) -> dict[str, ob
     # whether offload works was found out at start, and is no wish
     new = replace(wanted, is_offloading=wanted.is_offloading and old.is_offloading)
     refuse_fixed(old, new)
-    cpus = choose_cpus(new)
+    cpus = choose_cpus(new.cpus, new.worker_count)
     if len(cpus) < len(crew.members):
         refuse_unsteered(crew, new)
     ring = new.load_keys()
@@ -52,7 +52,7 @@ def apply(crew: Crew, old: RelaySettings, wanted: RelaySettings) -> dict[str, ob
     changes: dict[str, object] = {f"keys_{how}": ids for how, ids in ring_changes(crew.ring, ring).items() if ids}
     if has_other_addresses:
         changes["listen"] = [f"{ip}:{port}" for ip, port in new.listen]
-    if len(cpus) != len(choose_cpus(old)):
+    if len(cpus) != len(choose_cpus(old.cpus, old.worker_count)):
         changes["workers"] = len(cpus)
     if new.limits != old.limits:
         changes["limits"] = "changed"

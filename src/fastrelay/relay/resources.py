@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from fastrelay._ext.relay_core import counter_page_bytes, flow_page_bytes
+from fastrelay.config.addresses import Endpoint
 from fastrelay.errors import ConfigError
 from fastrelay.io.sockets import OpenSocket, open_listener, open_trunk
-from fastrelay.relay.settings import LOCALS_MAX, Endpoint, RelaySettings
+from fastrelay.relay.settings import LOCALS_MAX, RelaySettings
 from fastrelay.wire.address import format_endpoint
 
 # Of ext/counters.h: what a supervisor looks at ten times a second. Everything else is read by fastrelay.observe.

@@ -6,104 +6,27 @@ Lives here: the declarations. Must not live here: how settings are read (fastrel
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from fastrelay.config.kinds import Choice, Fault, FilePath, Kind, Listing, OrNone, Switch, Text, Unfit, Whole, shown
+from fastrelay.config.addresses import ADDRESS, MACHINE_ADDRESS, NETWORK, Endpoint, Network
+from fastrelay.config.kinds import Choice, Listing, Switch, Whole
 from fastrelay.config.schema import Schema, Setting
-from fastrelay.observe.logs import FORMS
+from fastrelay.config.workers import Workers, WorkersKind
 from fastrelay.relay.dataplane.limits import BURST_MAX, MILLISECONDS_MAX, NUMBER_MAX, SESSION_FLOWS_MAX, Limits
-from fastrelay.relay.settings import (
-    ALLOWED_MAX,
-    DRAIN_TIMEOUT_MAX_S,
-    LISTENERS_MAX,
-    WORKERS_MAX,
-    Endpoint,
-    Network,
-    Steering,
-    parse_network,
+from fastrelay.relay.settings import ALLOWED_MAX, LISTENERS_MAX, Steering
+from fastrelay.service.schema import (
+    DRAIN_TIMEOUT,
+    LOG_FORM,
+    admin_of,
+    cluster_of,
+    keys_file_of,
+    keys_of,
+    run_dir_of,
+    user_of,
 )
-from fastrelay.routing.keys import ENVIRONMENT, ENVIRONMENT_FILE
-from fastrelay.wire.address import format_endpoint, parse_endpoint
 
 FLOWS_MAX = (1 << 24) - 2
 PEERS_MAX = 1024
 BUSY_POLL_MAX_US = 1_000_000
-CLUSTER_MAX = 0xFFFF
-CPU_RANGE = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", re.ASCII)
 
-
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """How many workers, or on which CPUs; neither: as many as this process has CPUs."""
-
-    count: int | None = None
-    cpus: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class WorkersKind(Kind[Workers]):
-    """`auto`, a number of workers, or the CPU of each as `0-3,6`."""
-
-    @property
-    def allowed(self) -> str:
-        return f"auto, a number from 1 to {WORKERS_MAX}, or a list of CPUs as 0-3,6 (one CPU alone: 4-4)"
-
-    def read(self, text: str) -> object:
-        return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else text
-
-    def parse(self, value: object) -> Workers:
-        if value == "auto":
-            return Workers()
-        if isinstance(value, int) and not isinstance(value, bool):
-            if not 1 <= value <= WORKERS_MAX:
-                raise Unfit(Fault(f"{value}, must be 1 to {WORKERS_MAX}"))
-            return Workers(count=value)
-        # a number in quotation marks could be meant as a CPU
-        if not isinstance(value, str) or value.isdigit():
-            raise self._unfit(value)
-        return Workers(cpus=self._cpus(value))
-
-    def _cpus(self, text: str) -> tuple[int, ...]:
-        cpus: list[int] = []
-        for part in text.split(","):
-            match = CPU_RANGE.fullmatch(part.strip())
-            if match is None:
-                raise self._unfit(text)
-            first, last = int(match[1]), int(match[2] or match[1])
-            if last < first:
-                raise Unfit(Fault(f"{shown(text)}, in which {part.strip()} runs backwards"))
-            cpus += range(first, last + 1)
-        if twice := sorted({cpu for cpu in cpus if cpus.count(cpu) > 1}):
-            raise Unfit(Fault(f"{shown(text)}, in which CPU {twice[0]} is there twice"))
-        if len(cpus) > WORKERS_MAX:
-            raise Unfit(Fault(f"{len(cpus)} CPUs, must be 1 to {WORKERS_MAX}"))
-        return tuple(cpus)
-
-    def build(self, value: Workers) -> object:
-        return ",".join(map(str, value.cpus)) if value.cpus else value.count or "auto"
-
-    def json_schema(self) -> dict[str, Any]:
-        cpus = {"type": "string", "pattern": "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"}
-        return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": WORKERS_MAX}, {"const": "auto"}, cpus]}
-
-
-def _trunk_endpoint(text: str) -> Endpoint:
-    return parse_endpoint(text, default_port=0)
-
-
-def _endpoint_text(endpoint: Endpoint) -> str:
-    return format_endpoint(*endpoint)
-
-
-ADDRESS: Text[Endpoint] = Text(
-    parse_endpoint, "an address with a port, as 192.0.2.1:3478 or [2001:db8::1]:3478", _endpoint_text
-)
-TRUNK_ADDRESS: Text[Endpoint] = Text(_trunk_endpoint, "an address, as 10.0.0.5 or 10.0.0.5:4000", _endpoint_text)
-NETWORK: Text[Network] = Text(parse_network, "a network, as 10.0.0.0/8", str)
-NAME: Text[str] = Text(str, "a name", str)
 
 LISTEN: Setting[tuple[Endpoint, ...]] = Setting(
     "relay.listen",
@@ -115,7 +38,7 @@ LISTEN: Setting[tuple[Endpoint, ...]] = Setting(
 )
 TRUNK: Setting[Endpoint] = Setting(
     "relay.trunk",
-    TRUNK_ADDRESS,
+    MACHINE_ADDRESS,
     "Address towards transceivers. Worker i takes the port plus i; without a port the kernel chooses. [::] reaches "
     "both families.",
     flag="--trunk",
@@ -128,31 +51,13 @@ ALLOW: Setting[tuple[Network, ...]] = Setting(
     flag="--allow",
     is_required=True,
 )
-CLUSTER: Setting[int] = Setting(
-    "relay.cluster", Whole(0, CLUSTER_MAX), "Refuse the tokens of other clusters.", default=0, flag="--cluster"
-)
-KEYS: Setting[str] = Setting(
-    "relay.keys",
-    Text(str, "the content of a key ring file", str),
-    "The key ring itself, from the environment alone.",
-    other_variables=(ENVIRONMENT,),
-    is_secret=True,
-)
-KEYS_FILE: Setting[Path | None] = Setting(
-    "relay.keys_file",
-    OrNone(FilePath("the name of a key ring file")),
-    "File with the key ring, which only its owner may read.",
-    flag="--keys",
-    other_variables=(ENVIRONMENT_FILE,),
-)
-USER: Setting[str | None] = Setting(
-    "relay.user", OrNone(NAME), "Become this user once sockets are open. The key file must be theirs.", flag="--user"
-)
-RUN_DIR: Setting[Path | None] = Setting(
-    "relay.run_dir",
-    OrNone(FilePath("the name of a folder")),
+CLUSTER = cluster_of("relay", "Refuse the tokens of other clusters.")
+KEYS = keys_of("relay")
+KEYS_FILE = keys_file_of("relay")
+USER = user_of("relay")
+RUN_DIR = run_dir_of(
+    "relay",
     "Folder where operators' commands and a restarted supervisor find this relay. Without one, workers end with it.",
-    flag="--run-dir",
 )
 COUNT: Setting[Workers] = Setting(
     "workers.count",
@@ -198,26 +103,8 @@ LATENCY_SAMPLES: Setting[bool] = Setting(
     default=True,
     flag="--no-latency-samples",
 )
-ADMIN: Setting[Endpoint | None] = Setting(
-    "admin.listen",
-    OrNone(ADDRESS),
-    "Address of the admin port: health, metrics, flows. Without one they are served inside the run directory alone.",
-    flag="--admin",
-)
-DRAIN_TIMEOUT: Setting[int] = Setting(
-    "drain.timeout_s",
-    Whole(0, int(DRAIN_TIMEOUT_MAX_S)),
-    "How long a draining relay waits for its calls to end.",
-    default=3600,
-    unit="s",
-    flag="--drain-timeout",
-)
-LOG_FORM: Setting[str] = Setting(
-    "log.form",
-    Choice(FORMS),
-    "Form of the log lines on standard error.",
-    default="console",
-    flag="--log",
+ADMIN = admin_of(
+    "Address of the admin port: health, metrics, flows. Without one they are served inside the run directory alone."
 )
 
 LIMIT_REASONS = {

@@ -9,26 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeAlias
 
 from fastrelay._ext.relay_core import flow_page_bytes
+from fastrelay.config.addresses import Endpoint, Network
+from fastrelay.config.workers import WORKERS_MAX
 from fastrelay.errors import ConfigError
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.routing.keys import KeyRing
+from fastrelay.service.schema import DRAIN_TIMEOUT_MAX_S
 from fastrelay.wire.address import PORT_MAX, format_endpoint
-
-Endpoint: TypeAlias = tuple[str, int]
-Network: TypeAlias = IPv4Network | IPv6Network
 
 # Shapes of ext/limits.h; a test holds them equal.
 LISTENERS_MAX = 16
 LOCALS_MAX = 64
 ALLOWED_MAX = 64
-WORKERS_MAX = 256
-"""More than any machine has cores to give; one worker fills one."""
-DRAIN_TIMEOUT_MAX_S = 7 * 86_400.0
 
 
 class Steering(StrEnum):
@@ -122,14 +118,3 @@ class RelaySettings:
             reaches_both = own.version == 6 and own.is_unspecified
             if network.version != own.version and not reaches_both:
                 raise ConfigError("--allow", f"{network} cannot be reached from --trunk {ip}; use --trunk '[::]'")
-
-
-def parse_network(text: str, *, key: str = "--allow") -> Network:
-    """Read a CIDR network, or one address. Host bits must be zero: a slip there would allow what nobody meant."""
-    try:
-        network = ip_network(text)
-    except ValueError as error:
-        raise ConfigError(key, f"{error} (write 10.0.0.0/8 or 2001:db8::/32)") from None
-    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
-        raise ConfigError(key, f"{text!r} is an IPv4 network in IPv6 form; write it as IPv4")
-    return network

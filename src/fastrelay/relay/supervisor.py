@@ -33,14 +33,14 @@ from fastrelay.relay.addresses import mark_leaving, open_new
 from fastrelay.relay.configuration import errors_at_their_place
 from fastrelay.relay.crew import Crew
 from fastrelay.relay.handover import Inheritance
-from fastrelay.relay.notify import ServiceManager
 from fastrelay.relay.observer import Observer
-from fastrelay.relay.privileges import account_of, choose_cpus, drop_privileges
 from fastrelay.relay.resources import HASH_KEY_BYTES
-from fastrelay.relay.run_dir import RunDir
 from fastrelay.relay.settings import RelaySettings
-from fastrelay.relay.tallies import Tallies, key_statuses
 from fastrelay.routing.keys import KeyRing
+from fastrelay.service.notify import ServiceManager
+from fastrelay.service.privileges import account_of, choose_cpus, drop_privileges
+from fastrelay.service.run_dir import RunDir
+from fastrelay.service.tallies import Tallies, key_statuses
 from fastrelay.wire.address import format_endpoint
 
 LOG = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class Supervisor:
     def _start(self) -> None:
         # blocked from here on and taken one by one in serve(): none is lost, and none interrupts
         self._former_mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS))
-        cpus = choose_cpus(self.settings)
+        cpus = choose_cpus(self.settings.cpus, self.settings.worker_count)
         is_offloading = self.settings.is_offloading and self._offload_is_sound()
         self.settings = replace(self.settings, is_offloading=is_offloading)
         inheritance = self._inherit()

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fastrelay.cli.demo.child import is_stopping, send_report, take_plan
+from fastrelay.config.addresses import parse_network
 from fastrelay.observe.logs import configure
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.settings import RelaySettings, parse_network
+from fastrelay.relay.settings import RelaySettings
 from fastrelay.relay.supervisor import Supervisor
 from fastrelay.routing.keys import KeyRing
 

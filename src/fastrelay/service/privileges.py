@@ -1,4 +1,4 @@
-"""What the machine lends a relay: CPUs to run on, and a user to become.
+"""What the machine lends a service: CPUs to run on, and a user to become.
 
 Lives here: choosing and changing them. Must not live here: what an operator may ask for (settings).
 """
@@ -8,30 +8,31 @@ from __future__ import annotations
 import logging
 import os
 import pwd
+from collections.abc import Sequence
 
+from fastrelay.config.workers import WORKERS_MAX
 from fastrelay.errors import ConfigError
 from fastrelay.observe.logs import facts
-from fastrelay.relay.settings import WORKERS_MAX, RelaySettings
 
 LOG = logging.getLogger(__name__)
 
 
-def choose_cpus(settings: RelaySettings) -> list[int]:
-    """A CPU for each worker: those asked for, else the process's own in turn."""
+def choose_cpus(named: Sequence[int], count: int | None) -> list[int]:
+    """A CPU for each worker: those that are named, else the process's own in turn, for so many; None: one each."""
     available = sorted(os.sched_getaffinity(0))
-    missing = [cpu for cpu in settings.cpus if cpu not in available]
+    missing = [cpu for cpu in named if cpu not in available]
     if missing:
         raise ConfigError("--workers", f"{missing[0]} is not among this process's CPUs {','.join(map(str, available))}")
-    if settings.cpus:
-        return list(settings.cpus)
-    count = settings.worker_count or min(len(available), WORKERS_MAX)
+    if named:
+        return list(named)
+    count = count or min(len(available), WORKERS_MAX)
     if count > len(available):
         LOG.warning("more workers than CPUs: they will wait for each other", extra=facts(cpus=len(available)))
     return [available[index % len(available)] for index in range(count)]
 
 
 def account_of(user: str | None) -> tuple[int, int] | None:
-    """User and group id of whom the relay becomes; None when it stays who it is."""
+    """User and group id of whom the process becomes; None when it stays who it is."""
     if user is None:
         return None
     account = _look_up(user)

@@ -1,10 +1,11 @@
-"""The directory in which one relay can be found: by the operator's commands, and by its next supervisor.
+"""The directory in which one relay or transceiver can be found: by commands, and by its next supervisor.
 
-Lives here: the names in it, the lock that makes it one relay's, and the sockets that orphaned workers answer on.
-Must not live here: what is said over those sockets (handover).
+Lives here: the names in it, the lock that makes it one supervisor's, and the sockets that orphaned workers answer on.
+Must not live here: what is said over those sockets.
 
     lock            held by the supervisor for as long as it lives; its text is the supervisor's process id
-    worker-N.sock   worker N answers here once its supervisor is gone
+    worker-N.sock   a relay's worker N answers here once its supervisor is gone
+    http-N.sock     a transceiver's worker N answers its neighbours here
     admin.sock      the admin port, for this machine's operators
 """
 
@@ -25,7 +26,7 @@ LOCK_PATIENCE_S, LOCK_RETRY_S = 0.1, 0.01
 
 
 class RunDir:
-    """One relay's directory. Entering the lock is what makes a process its supervisor."""
+    """One supervisor's directory. Entering the lock is what makes a process its supervisor."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,7 +44,7 @@ class RunDir:
         return cls(path)
 
     def lock(self) -> None:
-        """ConfigError when a relay is running here."""
+        """ConfigError when another supervisor is running here."""
         try:
             descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -54,7 +55,7 @@ class RunDir:
             if time.monotonic() >= deadline_s:
                 pid = os.read(descriptor, 20).decode(errors="replace").strip()
                 os.close(descriptor)
-                raise ConfigError("--run-dir", f"a relay runs in {self.path} already (pid {pid})")
+                raise ConfigError("--run-dir", f"fastrelay runs in {self.path} already (pid {pid})")
             time.sleep(LOCK_RETRY_S)
         self._lock = descriptor
         self._write_pid(descriptor)
@@ -81,10 +82,10 @@ class RunDir:
             self._lock = None
 
     def clear(self) -> None:
-        """A relay that ends on purpose leaves nothing behind but the directory. Without the lock it is another's."""
+        """Who ends on purpose leaves nothing behind but the directory. Without the lock it is another's."""
         if self._lock is None:
             return
-        for path in (*self.path.glob("worker-*.sock"), self.path / ADMIN, self.path / LOCK):
+        for path in (*self.path.glob("*.sock"), self.path / LOCK):
             with suppress(FileNotFoundError):
                 path.unlink()
 

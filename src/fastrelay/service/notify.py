@@ -1,4 +1,4 @@
-"""Telling a service manager how the relay is: readiness, reloading, stopping, the watchdog, and what it keeps for us.
+"""Telling a service manager how a service is: readiness, reloading, stopping, the watchdog, and what it keeps for us.
 
 Lives here: the protocol of sd_notify(3) and of the descriptor store. Without $NOTIFY_SOCKET nothing is sent.
 Must not live here: when to tell what (supervisor).
@@ -72,7 +72,7 @@ class ServiceManager:
                 end.connect(self._address)
                 socket.send_fds(end, ["\n".join(lines).encode()], list(descriptors))
         except OSError as error:
-            # a relay outlives whoever started it
+            # a service outlives whoever started it
             LOG.warning("the service manager does not listen any more", extra=facts(problem=str(error)))
             self._address = ""
 
