@@ -232,7 +232,7 @@ class Session:
         self._collect(now_s)
         dtls = self.dtls
         if dtls.state is DtlsState.FAILED:
-            self.end(END_OF_FAILURE.get(dtls.failure, EndReason.HANDSHAKE_FAILED), now_s)
+            self.end(_reason_of(dtls.failure), now_s)
             return
         if self.state is State.HANDSHAKING and dtls.state is DtlsState.CONNECTED:
             self._establish(now_s)
@@ -278,7 +278,11 @@ class Session:
         raise NotImplementedError
 
 
-END_OF_FAILURE = {
-    DtlsFailure.TIMEOUT: EndReason.HANDSHAKE_TIMEOUT,
-    DtlsFailure.WRONG_FINGERPRINT: EndReason.WRONG_FINGERPRINT,
-}
+def _reason_of(failure: DtlsFailure | None) -> EndReason:
+    match failure:
+        case DtlsFailure.TIMEOUT:
+            return EndReason.HANDSHAKE_TIMEOUT
+        case DtlsFailure.WRONG_FINGERPRINT:
+            return EndReason.WRONG_FINGERPRINT
+        case _:
+            return EndReason.HANDSHAKE_FAILED

@@ -87,6 +87,16 @@ class Call:
 
     async def _own(self) -> None:
         """Let time pass for the session until it has ended, then clear up."""
+        try:
+            await self._live()
+            if self._channels is not None:
+                await self._channels.close()
+        finally:
+            # whatever happened: nothing of this call may stay behind
+            self._exchange.release(self, self.session.ice.ufrags)
+            self._on_end(self, self.session.reason or EndReason.STOPPED)
+
+    async def _live(self) -> None:
         session = self.session
         while session.state is not State.ENDED:
             due_s = session.next_timer_s()
@@ -99,11 +109,6 @@ class Call:
             except TimeoutError:
                 session.handle_timer(self._loop.time())
                 self._settle()
-        if self._channels is not None:
-            await self._channels.close()
-        assert session.reason is not None, "it has ended"
-        self._exchange.release(self, session.ice.ufrags)
-        self._on_end(self, session.reason)
 
     def end(self, reason: EndReason) -> None:
         """End the call; the client is told as far as it can be."""

@@ -126,6 +126,8 @@ class Desk:
             wanted = read_fragment(fragment)
         except SdpError as error:
             raise CallRefused(Refusal.INVALID_OFFER, str(error), param="sdp") from error
+        if wanted.ufrag is None:
+            raise CallRefused(Refusal.INVALID_OFFER, "the fragment has no a=ice-ufrag to go on with", param="sdp")
         minted = self._mint(session_id_of(call_id))
         former = set(call.session.ice.ufrags)
         call.session.ice.restart(minted.ufrag, minted.password, wanted.ufrag, self._loop.time())
@@ -237,7 +239,7 @@ class Desk:
             role="active" if role is DtlsRole.ACTIVE else "passive",
             ssrc=stream.ssrc,
             cname=stream.cname,
-            session_id=int.from_bytes(minted.token.session_id, "big") >> 1,
+            session_id=minted.token.session_id,
         )
 
     def _role_for(self, offer: Offer) -> DtlsRole:
