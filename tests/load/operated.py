@@ -17,7 +17,7 @@ from typing import Self
 
 from bench.load import cpu
 from fastrelay.observe.client import AdminClient, Answer, parse_place
-from fastrelay.observe.status import RelayStatus
+from fastrelay.observe.status import ServiceStatus
 from fastrelay.relay.settings import Steering
 from tests.live.ends import eventually
 from tests.live.process import COMMAND, RelayProcess, is_running
@@ -111,10 +111,10 @@ class OperatedRelay(PreferredRelay):
     def ask(self, path: str) -> Answer:
         return AdminClient(parse_place(str(self.run_dir))).ask(path)
 
-    def status(self) -> RelayStatus:
-        return RelayStatus.parse(json.loads(self.ask("/status").body)["relay"])
+    def status(self) -> ServiceStatus:
+        return ServiceStatus.parse(json.loads(self.ask("/status").body)["relay"])
 
-    def says(self, claim: Callable[[RelayStatus], bool]) -> None:
+    def says(self, claim: Callable[[ServiceStatus], bool]) -> None:
         """Wait until it says so of itself: what others see of it is up to a second old."""
         eventually(lambda: claim(self.status()), f"its status is as claimed, not {self.status()}")
 

@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from fastrelay.observe.status import RelayState
+from fastrelay.observe.status import ServiceState
 from fastrelay.routing import KeyRing
 from tests.live.ends import PATIENCE_S, CallingClient, Transceiver, eventually
 from tests.live.process import session
@@ -37,7 +37,7 @@ def test_drain_keeps_calls_refuses_new_ones_and_ends_with_the_last(
         assert relay.ask("/livez").code == 200
         client.check()
         relay.counts("DRAINING", 1)
-        relay.says(lambda status: status.state is RelayState.DRAINING)
+        relay.says(lambda status: status.state is ServiceState.DRAINING)
         up.goes_on(0.3)
         ups, downs = up.finish(), down.finish()
         print(f"drain, up: {ups}")
@@ -90,7 +90,7 @@ def test_drain_outlives_a_worker_that_dies_and_an_upgrade_is_still_a_drain(
         relay.wait_for_successors(former)
         client.check()
         relay.counts("DRAINING", 2)
-        relay.says(lambda status: status.state is RelayState.DRAINING)
+        relay.says(lambda status: status.state is ServiceState.DRAINING)
         load.goes_on(0.2)
         assert load.finish().lost <= 256
         load.hang_up()

@@ -25,7 +25,7 @@ from fastrelay._ext.relay_core import EVENT_NAMES, VERDICT_NAMES, RelayCore, cou
 from fastrelay.io.channel import Channel
 from fastrelay.observe.counters import LAYOUT
 from fastrelay.observe.observed import Pages
-from fastrelay.observe.status import KeyStatus, RelayState, RelayStatus, WorkerState, WorkerStatus
+from fastrelay.observe.status import KeyStatus, ServiceState, ServiceStatus, WorkerState, WorkerStatus
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.wire.trunk import Client, Frame
 from tests.dataplane import packets
@@ -128,11 +128,11 @@ def rtp(sequence: int, *, ssrc: int = 7) -> bytes:
     )
 
 
-def serving(*workers: WorkerStatus, state: RelayState = RelayState.SERVING, **others: Any) -> RelayStatus:
+def serving(*workers: WorkerStatus, state: ServiceState = ServiceState.SERVING, **others: Any) -> ServiceStatus:
     """What a supervisor says in good times."""
     known = workers or (WorkerStatus(0, pid=os.getpid(), state=WorkerState.SERVING),)
     keys = (KeyStatus(1, mint_from_s=UNIX_S, open_until_s=UNIX_S + 1000, is_minting=True),)
-    return RelayStatus(**{"release": "1.2.3", "state": state, "workers": known, "keys": keys, **others})
+    return ServiceStatus(**{"release": "1.2.3", "state": state, "workers": known, "keys": keys, **others})
 
 
 # --- the process
@@ -173,7 +173,7 @@ class RunningObserver:
         self.endpoint = endpoint
         self.path = path
 
-    def tell(self, status: RelayStatus) -> None:
+    def tell(self, status: ServiceStatus) -> None:
         assert self.channel.send({"kind": "status", "status": status.build()})
 
     def give(self, worker: PretendWorker, index: int = 0) -> None:

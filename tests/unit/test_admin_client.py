@@ -169,7 +169,7 @@ def test_a_snapshot_takes_what_it_knows_and_ignores_the_rest() -> None:
     snapshot = Snapshot.parse(status_document(surprise=1))
     assert snapshot.totals.calls == 210
     assert snapshot.workers[1].hop_down_p50_us is None
-    assert snapshot.relay.workers[1].last_end == "killed by signal 9"
+    assert snapshot.service.workers[1].last_end == "killed by signal 9"
     assert snapshot.transceivers[0].lost_ratio == pytest.approx(0.001)
 
 

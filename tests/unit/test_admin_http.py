@@ -60,7 +60,7 @@ def raw(observer: RunningObserver, request: bytes) -> bytes:
 def test_status_document_is_what_a_reader_expects(observer: RunningObserver) -> None:
     document = observer.get("/status").json
     snapshot = Snapshot.parse(document)
-    assert snapshot.relay == serving(config=snapshot.relay.config)
+    assert snapshot.service == serving(config=snapshot.service.config)
     assert [worker.capacity for worker in snapshot.workers] == [256]
     assert [(each.address, each.flows) for each in snapshot.transceivers] == [
         ("10.0.0.1:4000", FLOWS // 2 + 1),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrelay.observe.status import RelayState, WorkerState, WorkerStatus
+from fastrelay.observe.status import ServiceState, WorkerState, WorkerStatus
 from tests.unit.observed_relay import PATIENCE_S, PretendWorker, RunningObserver, run_observer, serving
 
 
@@ -199,7 +199,7 @@ def test_hanging_worker_is_named(observer: RunningObserver, worker: PretendWorke
 
 def test_draining_relay_lives_and_is_not_ready(observer: RunningObserver, worker: PretendWorker) -> None:
     observer.give(worker)
-    observer.tell(serving(state=RelayState.DRAINING))
+    observer.tell(serving(state=ServiceState.DRAINING))
     observer.until("/status", "relay.state", "draining")
     worker.turn()
     assert observer.get("/livez").code == 200

@@ -18,7 +18,7 @@ from fastrelay.observe.counters import HISTOGRAM_BUCKETS, bucket_edge
 from fastrelay.observe.families import Counter, Summary
 from fastrelay.observe.metrics import FAMILIES, TRANSCEIVERS_MAX, RelayCollector
 from fastrelay.observe.observed import Observed
-from fastrelay.observe.status import KeyStatus, RelayState, WorkerState, WorkerStatus
+from fastrelay.observe.status import KeyStatus, ServiceState, WorkerState, WorkerStatus
 from tests.dataplane.packets import ALICE, UNIX_S
 from tests.unit.observed_relay import PretendWorker, serving
 
@@ -152,7 +152,7 @@ def test_supervisors_word_is_passed_on(relay: Relay) -> None:
     relay.observed.status = serving(
         WorkerStatus(0, pid=os.getpid(), state=WorkerState.SERVING, restarts=2, hangs=1),
         WorkerStatus(1, state=WorkerState.WAITING, restarts=9),
-        state=RelayState.DRAINING,
+        state=ServiceState.DRAINING,
         pid=os.getpid(),
         reloads=4,
         reloads_refused=1,

@@ -22,7 +22,7 @@ from fastrelay.observe.client import AdminClient
 from fastrelay.observe.following import Following, look
 from fastrelay.observe.running import RunningSupervisor, one_at_a_time, running_supervisor
 from fastrelay.observe.screen import age, counted
-from fastrelay.observe.status import RelayState
+from fastrelay.observe.status import ServiceState
 
 FAILED = 1
 TAKEN_WITHIN_S = 5.0
@@ -30,7 +30,7 @@ TAKEN_WITHIN_S = 5.0
 PROGRESS_EVERY_S = 1.0
 QUIET_PROGRESS_EVERY_S = 10.0
 """Of a script's log, as long as no call ends."""
-_LEAVING = (RelayState.DRAINING, RelayState.STOPPING)
+_LEAVING = (ServiceState.DRAINING, ServiceState.STOPPING)
 
 
 @click.command()
@@ -67,7 +67,7 @@ def drain(
         say = _Speaker(as_json=as_json)
         if stop_now:
             supervisor.send(signal.SIGINT)
-            say("told to stop now", pid=supervisor.pid, state=RelayState.STOPPING.value)
+            say("told to stop now", pid=supervisor.pid, state=ServiceState.STOPPING.value)
         else:
             _begin(run_dir, client, supervisor, say)
         if not wait:
@@ -86,14 +86,14 @@ def _begin(run_dir: Path, client: AdminClient, supervisor: RunningSupervisor, sa
     """Signal it once. A second TERM would stop it at once, so a look comes first, and nobody else's signal between."""
     with one_at_a_time(run_dir):
         snapshot = look(client)
-        if snapshot.relay.state in _LEAVING:
-            say.progress(f"already {snapshot.relay.state.value}", snapshot)
+        if snapshot.service.state in _LEAVING:
+            say.progress(f"already {snapshot.service.state.value}", snapshot)
             return
         supervisor.send(signal.SIGTERM)
         following = Following(client, supervisor, timeout_s=TAKEN_WITHIN_S)
         for snapshot in following.looks():
-            if snapshot.relay.state in _LEAVING:
-                say.progress(snapshot.relay.state.value, snapshot)
+            if snapshot.service.state in _LEAVING:
+                say.progress(snapshot.service.state.value, snapshot)
                 return
         if not following.has_ended:
             raise PeerError(f"the relay (pid {supervisor.pid}) has not begun to drain in {TAKEN_WITHIN_S:g} s")
@@ -129,7 +129,7 @@ class _Speaker:
 
 
 def _left(snapshot: Snapshot) -> str:
-    totals, relay = snapshot.totals, snapshot.relay
+    totals, relay = snapshot.totals, snapshot.service
     parts = [f"{counted(totals.calls, 'call')} left"]
     if not totals.calls and totals.flows:
         parts = [f"{counted(totals.flows, 'flow')} left without a call"]
@@ -141,7 +141,7 @@ def _left(snapshot: Snapshot) -> str:
 
 
 def _facts(snapshot: Snapshot) -> dict[str, object]:
-    relay, totals = snapshot.relay, snapshot.totals
+    relay, totals = snapshot.service, snapshot.totals
     deadline_s = relay.drain_deadline_s
     return {
         "pid": relay.pid,

@@ -15,7 +15,7 @@ from fastrelay.cli.place import at_option
 from fastrelay.observe.answers import Snapshot
 from fastrelay.observe.client import AdminClient, parse_place
 from fastrelay.observe.report import report
-from fastrelay.observe.status import RelayState
+from fastrelay.observe.status import ServiceState
 
 READY, NOT_READY, DRAINING = 0, 1, 3
 OK = 200
@@ -51,6 +51,6 @@ def status(context: click.Context, *, at: str, as_json: bool) -> None:
         console = Console(highlight=False)
         for line in report(snapshot, reasons, console.width if console.is_terminal else WIDTH_OFF_TERMINAL):
             console.print(line, soft_wrap=True)
-    if snapshot.relay.state is RelayState.DRAINING:
+    if snapshot.service.state is ServiceState.DRAINING:
         context.exit(DRAINING)
     context.exit(READY if is_ready else NOT_READY)

@@ -18,7 +18,7 @@ from fastrelay.cli.place import at_option, local_place
 from fastrelay.errors import PeerError
 from fastrelay.observe.following import Following, look
 from fastrelay.observe.running import one_at_a_time, running_supervisor
-from fastrelay.observe.status import RelayStatus, WorkerState
+from fastrelay.observe.status import ServiceStatus, WorkerState
 
 FAILED = 1
 UPGRADED_WITHIN_S = 60.0
@@ -35,7 +35,7 @@ class Order:
     refused: str
     replaces_workers: bool = False
 
-    def count(self, relay: RelayStatus) -> tuple[int, int]:
+    def count(self, relay: ServiceStatus) -> tuple[int, int]:
         return getattr(relay, self.done), getattr(relay, self.refused)
 
 
@@ -47,8 +47,8 @@ RELOAD = Order("reload", signal.SIGHUP, "reloads", "reloads_refused")
 class Outcome:
     """Of an order, as far as it is known."""
 
-    before: RelayStatus
-    after: RelayStatus
+    before: ServiceStatus
+    after: ServiceStatus
     seconds: float
     replaced: int
     """Workers that are another process than before, and serve."""
@@ -132,7 +132,7 @@ def _give(context: click.Context, order: Order, at: str, *, wait: bool, timeout_
     run_dir, client = local_place(at, order.name)
     with running_supervisor(run_dir) as supervisor:
         with one_at_a_time(run_dir):
-            before = look(client).relay
+            before = look(client).service
             following = Following(client, supervisor, timeout_s=timeout_s)
             supervisor.send(order.number)
         if not wait:
@@ -151,12 +151,12 @@ def _give(context: click.Context, order: Order, at: str, *, wait: bool, timeout_
         context.exit(FAILED)
 
 
-def _follow(order: Order, before: RelayStatus, following: Following) -> Outcome:
+def _follow(order: Order, before: ServiceStatus, following: Following) -> Outcome:
     """Until it is done or refused. PeerError when the relay ends, or says neither in time."""
     done, refused = order.count(before)
     outcome: Outcome | None = None
     for snapshot in following.looks():
-        after = snapshot.relay
+        after = snapshot.service
         now_done, now_refused = order.count(after)
         if now_refused > refused:
             return Outcome(before, after, following.seconds, 0, is_refused=True)
@@ -172,7 +172,7 @@ def _follow(order: Order, before: RelayStatus, following: Following) -> Outcome:
     return outcome
 
 
-def _replaced(before: RelayStatus, after: RelayStatus) -> int:
+def _replaced(before: ServiceStatus, after: ServiceStatus) -> int:
     known = {each.pid for each in before.workers}
     at_work = (WorkerState.SERVING, WorkerState.RETIRING)
     return sum(each.pid not in known and each.state in at_work for each in after.workers)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Final, Self, TypeVar
 
 from fastrelay.errors import PeerError
-from fastrelay.observe.status import RelayStatus
+from fastrelay.observe.status import ServiceStatus
 
+TIERS: Final = ("relay", "transceiver")
 _KINDS: dict[str, tuple[type, ...]] = {"int": (int, float), "float": (int, float), "str": (str,), "bool": (bool,)}
 
 
@@ -36,7 +37,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class Worker(_Row):
-    """A worker at work. What it is told to do is in RelayStatus."""
+    """A worker at work. What it is told to do is in ServiceStatus."""
 
     index: int = 0
     pid: int = 0
@@ -123,9 +124,11 @@ class Drop(_Row):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A relay at one moment: the whole /status document."""
+    """A relay or a transceiver at one moment: the whole /status document."""
 
-    relay: RelayStatus = field(default_factory=RelayStatus)
+    tier: str = "relay"
+    """Which of the two, and the name under which it speaks of itself."""
+    service: ServiceStatus = field(default_factory=ServiceStatus)
     now_s: float = 0.0
     workers: tuple[Worker, ...] = ()
     transceivers: tuple[Transceiver, ...] = ()
@@ -135,13 +138,15 @@ class Snapshot:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        """PeerError for what no relay of this release or a neighbouring one would say."""
+        """PeerError for what no relay or transceiver of this release or a neighbouring one would say."""
+        tier = tier_of(document) or "relay"
         try:
-            relay = RelayStatus.parse(document.get("relay", {}))
+            service = ServiceStatus.parse(document.get(tier, {}))
         except (TypeError, ValueError) as error:
-            raise PeerError(f"the relay speaks of itself in words of another release: {error}") from None
+            raise PeerError(f"the {tier} speaks of itself in words of another release: {error}") from None
         return cls(
-            relay=relay,
+            tier=tier,
+            service=service,
             now_s=_checked("now_s", "float", document.get("now_s", 0.0)),
             workers=rows(Worker, document, "workers"),
             transceivers=rows(Transceiver, document, "transceivers"),
@@ -149,6 +154,11 @@ class Snapshot:
             drops=rows(Drop, document, "drops"),
             worst_calls=rows(Flow, document, "worst_calls"),
         )
+
+
+def tier_of(document: Mapping[str, Any]) -> str | None:
+    """Whose /status it is: `relay`, `transceiver`; None when neither speaks of itself."""
+    return next((tier for tier in TIERS if isinstance(document.get(tier), dict)), None)
 
 
 RowT = TypeVar("RowT", bound=_Row)

@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from fastrelay.observe.buckets import coarse, total
 from fastrelay.observe.counters import Counts, Reading
 from fastrelay.observe.observed import Observed
-from fastrelay.observe.status import RelayStatus
+from fastrelay.observe.status import ServiceStatus
 from fastrelay.observe.transceivers import Transceiver
 
 Labels: TypeAlias = tuple[str, ...]
@@ -31,7 +31,7 @@ class Scrape:
     """Everything one scrape is made of, read once, before anything is written."""
 
     observed: Observed
-    status: RelayStatus
+    status: ServiceStatus
     now_s: float
     """By the monotonic clock."""
     unix_s: float

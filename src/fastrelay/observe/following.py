@@ -74,7 +74,7 @@ class Following:
         """Workers that still run although their supervisor has ended: it died instead of stopping."""
         if self.last is None:
             return []
-        return [each.pid for each in self.last.relay.workers if each.pid and _is_running(each.pid)]
+        return [each.pid for each in self.last.service.workers if each.pid and _is_running(each.pid)]
 
 
 def _is_running(pid: int) -> bool:

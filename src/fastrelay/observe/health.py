@@ -6,7 +6,7 @@ Lives here: the two questions that service managers and load balancers ask. Must
 from __future__ import annotations
 
 from fastrelay.observe.observed import ALIVE_WITHIN_S, WORKING, Observed
-from fastrelay.observe.status import RelayState, WorkerState, WorkerStatus
+from fastrelay.observe.status import ServiceState, WorkerState, WorkerStatus
 
 
 def is_turning(observed: Observed, status: WorkerStatus, now_s: float) -> bool:
@@ -40,7 +40,7 @@ def unready_because(observed: Observed, now_s: float) -> list[str]:
     if status is None:
         return ["the supervisor has not spoken yet"]
     reasons = []
-    if status.state != RelayState.SERVING:
+    if status.state != ServiceState.SERVING:
         reasons.append(f"the relay is {status.state.value}")
     if not any(each.state == WorkerState.SERVING and is_turning(observed, each, now_s) for each in status.workers):
         reasons.append("no worker serves")

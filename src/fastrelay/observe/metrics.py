@@ -22,7 +22,7 @@ from fastrelay.observe.families import Counter, Family, Gauge, Histogram, Labels
 from fastrelay.observe.health import is_turning, unready_because
 from fastrelay.observe.observed import Observed
 from fastrelay.observe.rates import datagrams_down, datagrams_up
-from fastrelay.observe.status import RelayState, RelayStatus
+from fastrelay.observe.status import ServiceState, ServiceStatus
 
 TRANSCEIVERS_MAX: Final = 200
 """With series of their own; the others are only counted."""
@@ -56,7 +56,7 @@ def scrape_of(observed: Observed) -> Scrape:
     transceivers = observed.transceivers.all(now_s)
     return Scrape(
         observed,
-        observed.status or RelayStatus(),
+        observed.status or ServiceStatus(),
         now_s,
         time.time(),
         readings,
@@ -342,7 +342,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "fastrelay_draining",
         (),
         "1 while the relay takes no new sessions",
-        lambda scrape: [((), scrape.status.state == RelayState.DRAINING)],
+        lambda scrape: [((), scrape.status.state == ServiceState.DRAINING)],
     ),
     Counter(
         "fastrelay_reloads_total",

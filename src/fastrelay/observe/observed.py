@@ -18,7 +18,7 @@ from fastrelay.observe import processes
 from fastrelay.observe.counters import CounterPage, Reading
 from fastrelay.observe.flows import FlowPage, FlowView
 from fastrelay.observe.rates import BusyMeter, RateMeter, Tally
-from fastrelay.observe.status import RelayStatus, WorkerState, WorkerStatus
+from fastrelay.observe.status import ServiceStatus, WorkerState, WorkerStatus
 from fastrelay.observe.survey import Census, Pace, Survey
 from fastrelay.observe.transceivers import TransceiverBook
 
@@ -103,7 +103,7 @@ class Observed:
     """A relay as it is seen from outside."""
 
     def __init__(self) -> None:
-        self.status: RelayStatus | None = None
+        self.status: ServiceStatus | None = None
         """None until the supervisor has spoken."""
         self.workers: dict[int, ObservedWorker] = {}
         self.transceivers = TransceiverBook()

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fastrelay.observe.answers import Snapshot, Totals, Worker
 from fastrelay.observe.screen import Column, Row, Table, age, counted, rate, running
-from fastrelay.observe.status import KeyStatus, RelayState, RelayStatus, WorkerState, WorkerStatus
+from fastrelay.observe.status import KeyStatus, ServiceState, ServiceStatus, WorkerState, WorkerStatus
 
 _TITLE_WIDTH = 10
 _TITLE_STYLE = "dim"
@@ -24,15 +24,15 @@ def report(snapshot: Snapshot, reasons: Sequence[str], width: int) -> list[Text]
     for title, fact, style in _facts(snapshot, reasons):
         lines.append(Text.assemble((title.ljust(_TITLE_WIDTH), _TITLE_STYLE), (fact, style)))
     at_work = {each.index: each for each in snapshot.workers}
-    rows = tuple(_worker(each, at_work, snapshot.now_s) for each in snapshot.relay.workers)
+    rows = tuple(_worker(each, at_work, snapshot.now_s) for each in snapshot.service.workers)
     if rows:
         lines += [Text(""), *Table(_COLUMNS, rows).lines(width)]
     return lines
 
 
 def _facts(snapshot: Snapshot, reasons: Sequence[str]) -> list[tuple[str, str, str]]:
-    relay, totals, now_s = snapshot.relay, snapshot.totals, snapshot.now_s
-    is_well = relay.state is RelayState.SERVING and not reasons
+    relay, totals, now_s = snapshot.service, snapshot.totals, snapshot.now_s
+    is_well = relay.state is ServiceState.SERVING and not reasons
     facts = [
         ("state", _state(relay, reasons, now_s), "bold" if is_well else "bold yellow"),
         ("release", f"{relay.release}, pid {relay.pid}, up {running(now_s - relay.started_at_s)}", ""),
@@ -53,8 +53,8 @@ def _packets(totals: Totals) -> str:
     return f"up {rate(totals.up_pps)}/s, down {rate(totals.down_pps)}/s, dropped {rate(totals.drops_pps)}/s{last}"
 
 
-def _state(relay: RelayStatus, reasons: Sequence[str], now_s: float) -> str:
-    if relay.state is RelayState.DRAINING:
+def _state(relay: ServiceStatus, reasons: Sequence[str], now_s: float) -> str:
+    if relay.state is ServiceState.DRAINING:
         since = "" if relay.draining_since_s is None else f" for {age(now_s - relay.draining_since_s)}"
         left = "" if relay.drain_deadline_s is None else f", deadline in {age(relay.drain_deadline_s - now_s)}"
         return f"draining{since}{left}"
@@ -72,7 +72,7 @@ def _key(key: KeyStatus, now_s: float) -> str:
     return f"{key.id} opens{until}"
 
 
-def _changes(relay: RelayStatus) -> str:
+def _changes(relay: ServiceStatus) -> str:
     kinds = (
         ("reload", relay.reloads, relay.reloads_refused),
         ("upgrade", relay.upgrades, relay.upgrades_refused),

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 
-class RelayState(StrEnum):
+class ServiceState(StrEnum):
     """Only a serving relay is ready; a draining one keeps its calls and takes no new ones."""
 
     STARTING = "starting"
@@ -59,13 +59,13 @@ class KeyStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class RelayStatus:
+class ServiceStatus:
     """A relay at one moment. Times are Unix seconds."""
 
     release: str = ""
     pid: int = 0
     started_at_s: float = 0.0
-    state: RelayState = RelayState.STARTING
+    state: ServiceState = ServiceState.STARTING
     listen: tuple[str, ...] = ()
     workers: tuple[WorkerStatus, ...] = ()
     keys: tuple[KeyStatus, ...] = ()
@@ -89,7 +89,7 @@ class RelayStatus:
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """From JSON values of this release or a neighbouring one."""
         known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
-        known["state"] = RelayState(known.get("state", RelayState.STARTING))
+        known["state"] = ServiceState(known.get("state", ServiceState.STARTING))
         known["listen"] = tuple(known.get("listen", ()))
         known["workers"] = tuple(_parse_worker(each) for each in known.get("workers", ()))
         known["keys"] = tuple(KeyStatus(**_known(KeyStatus, each)) for each in known.get("keys", ()))

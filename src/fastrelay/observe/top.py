@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fastrelay.observe.answers import Drop, Flow, Snapshot, Transceiver, Worker
 from fastrelay.observe.screen import Column, Row, Table, age, counted, number, percent, rate, running, stacked
-from fastrelay.observe.status import RelayState
+from fastrelay.observe.status import ServiceState
 
 STALLED_AFTER_S = 2.0
 """As /livez has it: a worker turns its loop every 50 ms even when idle."""
@@ -48,8 +48,8 @@ def screen(snapshot: Snapshot | None, view: View, width: int, height: int | None
         head.append(Text(f"{view.problem} (trying again)", style="bold red"))
     if snapshot is not None:
         head.append(_totals(snapshot))
-        if snapshot.relay.last_problem:
-            head.append(Text(f"last problem: {snapshot.relay.last_problem}", style="yellow"))
+        if snapshot.service.last_problem:
+            head.append(Text(f"last problem: {snapshot.service.last_problem}", style="yellow"))
     foot = [Text(""), _keys(view)] if view.has_keys else []
     body_height = None if height is None else max(height - len(head) - len(foot), 0)
     body = [] if snapshot is None else stacked(tables(snapshot, view.sort), width, body_height)
@@ -75,7 +75,7 @@ def line(snapshot: Snapshot) -> str:
     totals = snapshot.totals
     busiest = max((each.busy_ratio or 0.0 for each in snapshot.workers), default=None)
     return (
-        f"{snapshot.relay.state.value}  calls {totals.calls:,}  flows {totals.flows:,}  up {rate(totals.up_pps)}/s"
+        f"{snapshot.service.state.value}  calls {totals.calls:,}  flows {totals.flows:,}  up {rate(totals.up_pps)}/s"
         f"  down {rate(totals.down_pps)}/s  dropped {rate(totals.drops_pps)}/s"
         f"  kernel drops {sum(each.kernel_drops for each in snapshot.workers):,}  one-way {totals.one_way:,}"
         f"  workers {len(snapshot.workers)}  busiest {percent(busiest)}"
@@ -85,9 +85,9 @@ def line(snapshot: Snapshot) -> str:
 def _title(snapshot: Snapshot | None, view: View) -> Text:
     if snapshot is None:
         return Text(f"fastrelay · {view.place}", style="bold")
-    relay = snapshot.relay
+    relay = snapshot.service
     title = Text(f"fastrelay {relay.release} · ", style="bold")
-    title.append(relay.state.value, style="bold" if relay.state is RelayState.SERVING else "bold yellow")
+    title.append(relay.state.value, style="bold" if relay.state is ServiceState.SERVING else "bold yellow")
     title.append(f" · up {running(snapshot.now_s - relay.started_at_s)} · {' '.join(relay.listen)}")
     if relay.drain_deadline_s is not None:
         title.append(f" · drains for another {age(relay.drain_deadline_s - snapshot.now_s)}", style="yellow")

@@ -18,7 +18,7 @@ from fastrelay.config.addresses import Endpoint
 from fastrelay.errors import ConfigError
 from fastrelay.io.channel import Channel
 from fastrelay.observe.logs import facts
-from fastrelay.observe.status import RelayStatus
+from fastrelay.observe.status import ServiceStatus
 from fastrelay.relay.resources import WorkerResources
 from fastrelay.wire.address import format_endpoint
 
@@ -44,7 +44,7 @@ class Observer:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._told: dict[int, WorkerResources] = {}
-        self._status: RelayStatus | None = None
+        self._status: ServiceStatus | None = None
         self._started_s = 0.0
         self._retry_s = 0.0
         self._wait_s = RETRY_FIRST_S
@@ -150,7 +150,7 @@ class Observer:
 
     # --- what it is told
 
-    def tell(self, status: RelayStatus, pages: Sequence[tuple[int, WorkerResources]]) -> None:
+    def tell(self, status: ServiceStatus, pages: Sequence[tuple[int, WorkerResources]]) -> None:
         """What has changed since it was told last. One that does not listen is stuck, and is ended and replaced."""
         if self._channel is None:
             return
@@ -162,7 +162,7 @@ class Observer:
                 return
 
     def _news(
-        self, status: RelayStatus, pages: Mapping[int, WorkerResources]
+        self, status: ServiceStatus, pages: Mapping[int, WorkerResources]
     ) -> list[tuple[Mapping[str, Any], Sequence[int]]]:
         news: list[tuple[Mapping[str, Any], Sequence[int]]] = []
         for worker in [worker for worker, resources in self._told.items() if pages.get(worker) is not resources]:

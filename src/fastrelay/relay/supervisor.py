@@ -27,7 +27,7 @@ from typing import Any, Final, Self
 from fastrelay._ext.host import offload_works
 from fastrelay.errors import ConfigError
 from fastrelay.observe.logs import facts, tell_suppressed
-from fastrelay.observe.status import RelayState, RelayStatus
+from fastrelay.observe.status import ServiceState, ServiceStatus
 from fastrelay.relay import handover, reload, upgrade
 from fastrelay.relay.addresses import mark_leaving, open_new
 from fastrelay.relay.configuration import errors_at_their_place
@@ -73,7 +73,7 @@ class Supervisor:
         self._observer = Observer(settings.log_form)
         self._rehearsal: upgrade.Rehearsal | None = None
         self._tallies = Tallies(time.time())
-        self._state = RelayState.STARTING
+        self._state = ServiceState.STARTING
         self._publish_s = 0.0
         self._kept: tuple[dict[str, int], dict[str, Any]] = ({}, {})
         """What the service manager holds: descriptors by name, and what they are."""
@@ -173,7 +173,7 @@ class Supervisor:
         since_s = self._tallies.draining_since_s
         if since_s is not None:
             self.crew.drain()
-        self._state = RelayState.SERVING if since_s is None else RelayState.DRAINING
+        self._state = ServiceState.SERVING if since_s is None else ServiceState.DRAINING
         self._observer.start(time.monotonic())
         self._publish()
         self._manager.ready(self._in_words())
@@ -243,7 +243,7 @@ class Supervisor:
     def serve(self, on_tick: Callable[[], None] | None = None, tick_s: float = 1.0) -> None:
         """Run until the operator ends it. `on_tick` is called at once and then every `tick_s`."""
         due_s = time.monotonic()
-        while self._state is not RelayState.STOPPING:
+        while self._state is not ServiceState.STOPPING:
             now_s = time.monotonic()
             if on_tick is not None and now_s >= due_s:
                 on_tick()
@@ -257,11 +257,11 @@ class Supervisor:
         self._stop()
 
     def _take_signal(self, number: int) -> None:
-        if number == signal.SIGTERM and self._state is not RelayState.DRAINING:
+        if number == signal.SIGTERM and self._state is not ServiceState.DRAINING:
             self._drain()
         elif number in (signal.SIGTERM, signal.SIGINT):
             LOG.info("stopping", extra=facts(signal=signal.Signals(number).name, flows=self.crew.flows))
-            self._state = RelayState.STOPPING
+            self._state = ServiceState.STOPPING
         elif number == signal.SIGHUP:
             self._reload()
         elif number == signal.SIGUSR2:
@@ -274,7 +274,7 @@ class Supervisor:
         self.crew.replace_next()
         if self._rehearsal is not None:
             self._look_at_rehearsal(self._rehearsal)
-        if self._state is RelayState.DRAINING:
+        if self._state is ServiceState.DRAINING:
             self._look_at_drain()
         self._observer.look_after(now_s)
         if now_s >= self._publish_s:
@@ -287,7 +287,7 @@ class Supervisor:
     # --- drain and stop
 
     def _drain(self) -> None:
-        self._state = RelayState.DRAINING
+        self._state = ServiceState.DRAINING
         self._tallies.draining_since_s = time.time()
         LOG.info("draining", extra=facts(flows=self.crew.flows, at_most_s=self.settings.drain_timeout_s))
         self._manager.status(self._in_words())
@@ -306,7 +306,7 @@ class Supervisor:
             LOG.warning("the time to drain is up", extra=facts(flows=flows))
         else:
             return
-        self._state = RelayState.STOPPING
+        self._state = ServiceState.STOPPING
 
     def _stop(self) -> None:
         self._manager.stopping(self._in_words())
@@ -406,11 +406,11 @@ class Supervisor:
     def _publish(self) -> None:
         self._observer.tell(self.status(), [(member.index, member.resources) for member in self.crew.members])
 
-    def status(self) -> RelayStatus:
+    def status(self) -> ServiceStatus:
         """How this relay stands."""
         # a list in between: a tuple made from a generator leaves a piece of memory behind each time, thousands of times
         workers = [member.status for member in self.crew.members]
-        return RelayStatus(
+        return ServiceStatus(
             release=self._release,
             pid=os.getpid(),
             state=self._state,

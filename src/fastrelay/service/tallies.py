@@ -32,7 +32,7 @@ class Tallies:
         return cls(**{name: value for name, value in values.items() if name in cls.__slots__})
 
     def build(self) -> dict[str, Any]:
-        """As JSON values, under the names that RelayStatus has for them."""
+        """As JSON values, under the names that ServiceStatus has for them."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 

@@ -84,6 +84,11 @@ class IceLite:
         self._is_nominated = False
 
     @property
+    def ufrag(self) -> str:
+        """Ours that signalling named last."""
+        return self._credentials[-1].ufrag
+
+    @property
     def ufrags(self) -> tuple[str, ...]:
         """Ours that are answered now, the newest last."""
         return tuple(credentials.ufrag for credentials in self._credentials)
@@ -96,6 +101,20 @@ class IceLite:
     def knows(self, path: Path) -> bool:
         """Tell whether an authentic check has come from this client address, by whatever relay."""
         return path.client in self._clients
+
+    def follow(self, path: Path, now_s: float) -> bool:
+        """Tell whether what is no check, but came by this path, may be the client's; send by this path from now on.
+
+        Its checks come seconds apart: the relay that carries its other datagrams may have changed since. Only where
+        it is sent to may change so, not to whom.
+        """
+        known = self._clients.get(path.client)
+        if known is None:
+            return False
+        if self.selected == known.path:
+            self.selected = path
+        known.path = path
+        return True
 
     def restart(self, ufrag: str, password: str, remote_ufrag: str, now_s: float) -> None:
         """Take new credentials (RFC 8445 §9). The old are answered until the new are used.

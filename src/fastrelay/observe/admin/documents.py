@@ -11,7 +11,7 @@ from typing import Any, Final
 from fastrelay.observe.listing import Condition, worst
 from fastrelay.observe.observed import Observed, ObservedWorker
 from fastrelay.observe.rates import total_of
-from fastrelay.observe.status import RelayStatus, WorkerState, WorkerStatus
+from fastrelay.observe.status import ServiceStatus, WorkerState, WorkerStatus
 
 WORST_CALLS: Final = 10
 TRANSCEIVERS_MAX: Final = 200
@@ -20,7 +20,7 @@ TRANSCEIVERS_MAX: Final = 200
 def status_document(observed: Observed) -> dict[str, Any]:
     """/status: the relay at one moment. Rates are those of the last second."""
     now_s = time.monotonic()
-    status = observed.status or RelayStatus()
+    status = observed.status or ServiceStatus()
     workers = [_worker(observed.worker(each.index), each, now_s) for each in status.workers]
     transceivers = observed.transceivers.all(now_s)[:TRANSCEIVERS_MAX]
     return {
@@ -100,12 +100,12 @@ def _drops(observed: Observed) -> list[dict[str, Any]]:
 
 def config_document(observed: Observed) -> dict[str, Any]:
     """/debug/config: what is in force, and where each of it was set."""
-    return {"config": dict((observed.status or RelayStatus()).config)}
+    return {"config": dict((observed.status or ServiceStatus()).config)}
 
 
 def version_document(observed: Observed) -> dict[str, Any]:
     """/version: of the relay, and of each worker, which may differ while an upgrade goes on."""
-    status = observed.status or RelayStatus()
+    status = observed.status or ServiceStatus()
     serving = [each for each in status.workers if each.state != WorkerState.WAITING]
     return {
         "release": status.release,

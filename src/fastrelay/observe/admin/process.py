@@ -21,7 +21,7 @@ from fastrelay.observe.admin.routes import Routes, in_turns
 from fastrelay.observe.admin.server import Doors
 from fastrelay.observe.logs import facts
 from fastrelay.observe.observed import Observed, Pages
-from fastrelay.observe.status import RelayStatus
+from fastrelay.observe.status import ServiceStatus
 
 LOG = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Inbox:
         values = message.body.get("status")
         if not isinstance(values, dict):
             raise PeerError("a status that is no JSON object")
-        self._observed.status = RelayStatus.parse(values)
+        self._observed.status = ServiceStatus.parse(values)
 
     def _pages(self, message: Message) -> None:
         index = _worker_of(message.body)

@@ -7,24 +7,20 @@ what a relay is like (observe).
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
 from fastrelay.observe.admin.documents import config_document, status_document, version_document
 from fastrelay.observe.admin.query import EventsQuery, FlowsQuery, FlowState, QueryError, Sort, format_cursor
+from fastrelay.observe.admin.replies import Answer, answered, document, health, metrics, problem
 from fastrelay.observe.health import dead_because, unready_because
 from fastrelay.observe.history import events
 from fastrelay.observe.listing import STATES, Condition, Listing, worst
 from fastrelay.observe.metrics import RelayCollector
 from fastrelay.observe.observed import Observed
-
-METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
 class Routes:
@@ -47,35 +43,28 @@ class Routes:
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Whatever was asked, an answer."""
-        found = self._answers.get(request.path)
-        if found is None:
-            return _problem(404, f"there is nothing at this path; there are {', '.join(self._answers)}")
-        if request.method != "GET":
-            response = _problem(405, "everything here is only read, by GET")
-            response.headers["Allow"] = "GET"
-            return response
         try:
-            return await found(request)
+            return await answered(self._answers, request)
         except QueryError as error:
-            return _problem(400, str(error), parameter=error.parameter)
+            return problem(400, str(error), parameter=error.parameter)
 
     async def _livez(self, _: web.BaseRequest) -> web.Response:
-        return _health(dead_because(self._observed, time.monotonic()), "alive")
+        return health(dead_because(self._observed, time.monotonic()), "alive")
 
     async def _readyz(self, _: web.BaseRequest) -> web.Response:
-        return _health(unready_because(self._observed, time.monotonic()), "ready")
+        return health(unready_because(self._observed, time.monotonic()), "ready")
 
     async def _metrics(self, _: web.BaseRequest) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": METRICS_CONTENT_TYPE})
+        return metrics(self._registry)
 
     async def _version(self, _: web.BaseRequest) -> web.Response:
-        return _document(version_document(self._observed))
+        return document(version_document(self._observed))
 
     async def _status(self, _: web.BaseRequest) -> web.Response:
-        return _document(status_document(self._observed))
+        return document(status_document(self._observed))
 
     async def _config(self, _: web.BaseRequest) -> web.Response:
-        return _document(config_document(self._observed))
+        return document(config_document(self._observed))
 
     async def _flows(self, request: web.BaseRequest) -> web.Response:
         query = FlowsQuery.parse(_parameters(request))
@@ -88,15 +77,15 @@ class Routes:
         now_ms = time.monotonic_ns() // 1_000_000
         if query.sort == Sort.WORST:
             rows = worst(self._observed, condition, limit=query.limit, worker=query.worker, now_ms=now_ms)
-            return _document({"flows": rows, "next": None})
+            return document({"flows": rows, "next": None})
         listing = Listing(self._observed, condition, limit=query.limit, after=query.after, worker=query.worker)
         await in_turns(listing.run(now_ms))
         following = None if listing.next is None else format_cursor(*listing.next)
-        return _document({"flows": listing.rows, "next": following})
+        return document({"flows": listing.rows, "next": following})
 
     async def _events(self, request: web.BaseRequest) -> web.Response:
         query = EventsQuery.parse(_parameters(request))
-        return _document({"events": events(self._observed, limit=query.limit, session=query.session)})
+        return document({"events": events(self._observed, limit=query.limit, session=query.session)})
 
 
 async def in_turns(work: Iterator[None]) -> None:
@@ -112,17 +101,3 @@ def _parameters(request: web.BaseRequest) -> dict[str, str]:
             raise QueryError(name[:64], "is given twice")
         found[name] = value
     return found
-
-
-def _health(reasons: list[str], well: str) -> web.Response:
-    return web.Response(status=503 if reasons else 200, text="\n".join(reasons or [well]) + "\n")
-
-
-def _document(document: Mapping[str, Any], status: int = 200) -> web.Response:
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).encode()
-    return web.Response(status=status, body=body, content_type="application/json", charset="utf-8")
-
-
-def _problem(status: int, problem: str, parameter: str | None = None) -> web.Response:
-    named = {} if parameter is None else {"parameter": parameter}
-    return _document({"problem": problem, **named}, status)

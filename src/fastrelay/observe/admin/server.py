@@ -13,13 +13,12 @@ import logging
 import socket
 import traceback
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from fastrelay.observe.admin.routes import Routes
 from fastrelay.observe.logs import facts
 
 LOG = logging.getLogger(__name__)
@@ -35,6 +34,12 @@ REQUEST_LINE_BYTES_MAX: Final = 4096
 HEADER_BYTES_MAX: Final = 4096
 HEADERS_MAX: Final = 64
 BACKLOG: Final = 64
+
+
+class Routes(Protocol):
+    """Whatever is asked, they have an answer to it."""
+
+    async def answer(self, request: web.BaseRequest) -> web.Response: ...
 
 
 class _Faults(logging.LoggerAdapter[logging.Logger]):

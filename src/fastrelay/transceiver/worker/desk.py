@@ -26,7 +26,7 @@ from fastrelay.routing.token import SESSION_ID_LENGTH, MintedToken, mint_token
 from fastrelay.transceiver.certificate import Certificate
 from fastrelay.transceiver.dtls import DtlsContexts, DtlsEndpoint, DtlsRole
 from fastrelay.transceiver.ice import IceLite
-from fastrelay.transceiver.negotiation import Answering, build_answer, build_fragment, read_fragment
+from fastrelay.transceiver.negotiation import Answering, build_answer, build_fragment, choose_role, read_fragment
 from fastrelay.transceiver.offer import Offer, read_offer
 from fastrelay.transceiver.session.limits import SessionLimits
 from fastrelay.transceiver.session.session import Session, Stream
@@ -92,7 +92,7 @@ class Desk:
             first_sequence=secrets.randbelow(1 << 15),
             has_nack=offer.audio.has_nack,
         )
-        role = self._role_for(offer)
+        role = DtlsRole.ACTIVE if choose_role(offer.setup, self.plan.dtls_role) == "active" else DtlsRole.PASSIVE
         session = Session(
             IceLite(minted.ufrag, minted.password, offer.ice_ufrag, now_s, consent_s=self._limits.consent_s),
             DtlsEndpoint(self._contexts, role, offer.fingerprints, timeout_s=self._limits.handshake_s),
@@ -135,7 +135,7 @@ class Desk:
             self._exchange.retire(ufrag)
         self._exchange.admit(call, minted.ufrag)
         answering = self._answering(minted, call.session.stream, call.role)
-        return RestartedIce(build_fragment(answering), etag_of(minted.ufrag))
+        return RestartedIce(build_fragment(answering, wanted.mids), etag_of(minted.ufrag))
 
     async def end_call(self, call_id: str) -> None:
         self._find(call_id).end(EndReason.CLIENT_HUNG_UP)
@@ -241,16 +241,6 @@ class Desk:
             cname=stream.cname,
             session_id=minted.token.session_id,
         )
-
-    def _role_for(self, offer: Offer) -> DtlsRole:
-        """The offer decides, where it does (RFC 8842 §5)."""
-        match offer.setup:
-            case "active":
-                return DtlsRole.PASSIVE
-            case "passive":
-                return DtlsRole.ACTIVE
-            case _:
-                return DtlsRole.ACTIVE if self.plan.dtls_role == "active" else DtlsRole.PASSIVE
 
     def _find(self, call_id: str) -> Call:
         call = self._calls.get(call_id)
