@@ -1,0 +1,399 @@
+"""One SCTP association as aiortc speaks it, held within bounds and run without tasks of its own.
+
+Lives here: the only wrapper of aiortc's SCTP transport. What the peer may make it hold or work through is bounded here;
+whatever it raises ends the association, and nothing else. Timers are the event loop's.
+Must not live here: what a message is for, labels of our own choosing (data_channel), DTLS.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Protocol, cast
+
+from aiortc import rtcsctptransport as sctp
+from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+
+from fastrelay.errors import PeerError, WireError
+from fastrelay.wire.dcep import ACK, ACK_MESSAGE, OPEN, Opening, build_opening, parse_opening
+from fastrelay.wire.sctp import check_packet
+
+CHUNK_BYTES: Final = 1100
+"""User data of one DATA chunk: with the headers of SCTP, DTLS, UDP and IPv6, links of 1,280 bytes still have room."""
+CHANNELS_MAX: Final = 64
+STREAMS_MAX: Final = 2 * CHANNELS_MAX
+"""Streams with state, among them those of channels refused and not yet reset. A peer that wants more is cut off."""
+MESSAGE_BYTES_MAX: Final = 256 * 1024
+REASSEMBLY_BYTES: Final = 2 * MESSAGE_BYTES_MAX
+"""What may wait for missing pieces: a largest message, and half as much from beyond a gap."""
+REASSEMBLY_CHUNKS: Final = 1024
+"""A largest message in chunks of 256 bytes. Each costs some hundred bytes beside what it carries."""
+TSN_WINDOW: Final = 512
+"""How far ahead of the next TSN a chunk may be: so many gaps still fit one SACK."""
+DUPLICATES_MAX: Final = 16
+"""Duplicates named in a SACK; nobody acts on them."""
+FLIGHT_BYTES: Final = 128 * 1024
+"""Sent and not acknowledged. aiortc's window would grow for as long as nothing is lost."""
+RTO_INITIAL_S: Final = 0.5
+RTO_MIN_S: Final = 0.4
+"""As browsers do; RFC 9260's 3 s and 1 s are heard as a pause. Above the 200 ms by which peers delay a SACK."""
+
+_TSNS = 2**32
+# What Python raises when a program meets values it was not written for. Nothing of ours runs inside but the overrides
+# below; the news they make is told after the library has returned.
+_ACCIDENTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+class News(Protocol):
+    """Who is told of what happens in an association. Never called while a packet is being worked through."""
+
+    def channel_opened(self, channel: RTCDataChannel) -> None: ...
+    def channel_closed(self, channel: RTCDataChannel) -> None: ...
+    def message(self, channel: RTCDataChannel, content: str | bytes, length_bytes: int) -> None: ...
+    def association_closed(self) -> None: ...
+
+
+class _Carrier:
+    """What an association asks of a DTLS transport: to send, and which end it is."""
+
+    state = "connected"
+
+    def __init__(self, is_client: bool, send: Callable[[bytes], None]) -> None:
+        self._role = "client" if is_client else "server"
+        self._send = send
+
+    async def _send_data(self, data: bytes) -> None:
+        self._send(data)
+
+    def _register_data_receiver(self, receiver: object) -> None:
+        """Packets are handed over by receive()."""
+
+    def _unregister_data_receiver(self, receiver: object) -> None:
+        """Packets are handed over by receive()."""
+
+
+class Association(sctp.RTCSctpTransport):
+    """An association with one peer. It has a running event loop for its timers."""
+
+    def __init__(self, *, is_client: bool, port: int, send: Callable[[bytes], None], news: News) -> None:
+        super().__init__(cast(RTCDtlsTransport, _Carrier(is_client, send)), port)
+        self._rto = RTO_INITIAL_S
+        self._advertised_rwnd = REASSEMBLY_BYTES
+        self._news = news
+        self._untold: list[Callable[[], None]] = []
+        self._is_inside = False
+        self._initiates = False
+        self.refused_packets = 0
+        self.refused_channels = 0
+        self.refused_messages = 0
+        self.faults = 0
+        """Times the library raised: each would be a packet that the checks here should know."""
+
+    def begin(self, remote_port: int, *, initiates: bool) -> None:
+        """Be ready for packets; with `initiates`, send the first one."""
+        self._initiates = initiates
+        self._work(self.start(None, remote_port))
+
+    def receive(self, packet: bytes) -> None:
+        """Take a packet of the peer's. Never raises for what is in it."""
+        try:
+            check_packet(packet)
+            _, _, tag, chunks = sctp.parse_packet(packet)
+            self._check_place(chunks, tag)
+        except (WireError, PeerError, ValueError):  # ValueError: the checksum
+            self.refused_packets += 1
+            return
+        self._work(self._receive_chunks(chunks))
+
+    def create(self, parameters: RTCDataChannelParameters) -> RTCDataChannel:
+        """Make a channel and announce it to the peer, unless it was negotiated: then it opens with the association."""
+        channel = RTCDataChannel(self, parameters)
+        self._watch(channel)
+        if channel.readyState == "open":
+            self._untold.append(partial(self._news.channel_opened, channel))
+        self._work(self._data_channel_flush())
+        return channel
+
+    def submit(self, channel: RTCDataChannel, protocol: int, data: bytes) -> None:
+        """Queue a message for sending."""
+        channel._addBufferedAmount(len(data))
+        self._data_channel_queue.append((channel, protocol, data))
+        self._work(self._data_channel_flush())
+
+    def shut(self) -> None:
+        """Tell the peer that it is over, and cancel every timer."""
+        self._work(self.stop())
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is over, whoever has ended it."""
+        return self.state == "closed"
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits behind the message that is being sent."""
+        return sum(channel.bufferedAmount for channel in self._data_channels.values())
+
+    @property
+    def queued_messages(self) -> int:
+        """Messages that wait."""
+        return len(self._data_channel_queue)
+
+    def has_stream(self, stream_id: int) -> bool:
+        """Whether a channel has this number."""
+        return stream_id in self._data_channels
+
+    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run the library now, and tell the news. It has nothing to wait for: the carrier takes each packet at once."""
+        self._is_inside = True
+        try:
+            _run(work)
+        except PeerError:
+            _run(self.stop())
+        except _ACCIDENTS:
+            self.faults += 1
+            _run(self.stop())
+        finally:
+            self._is_inside = False
+        self._tell()
+
+    def _post(self, news: Callable[[], None]) -> None:
+        self._untold.append(news)
+        if not self._is_inside:  # a timer of the library's
+            self._tell()
+
+    def _tell(self) -> None:
+        while self._untold and not self._is_inside:
+            self._untold.pop(0)()
+
+    def _check_place(self, chunks: list[sctp.Chunk], tag: int) -> None:
+        """PeerError for a packet that is not for this association, or not now (RFC 9260 §8.5)."""
+        for chunk in chunks:
+            if isinstance(chunk, sctp.InitChunk):
+                if tag:
+                    raise PeerError("INIT with a verification tag")
+                self._check_init(chunk)
+                continue
+            if tag != self._local_verification_tag:
+                raise PeerError("another verification tag")
+            if isinstance(chunk, sctp.InitAckChunk):
+                self._check_init(chunk)
+            elif not self._remote_verification_tag:
+                raise PeerError("a chunk before INIT")
+            elif isinstance(chunk, sctp.SackChunk):
+                self._check_sack(chunk)
+
+    def _check_init(self, chunk: sctp.BaseInitChunk) -> None:
+        if not (chunk.initiate_tag and chunk.outbound_streams and chunk.inbound_streams):
+            raise PeerError("INIT without a tag or streams")  # RFC 9260 §3.3.2
+        if self._remote_verification_tag not in {0, chunk.initiate_tag}:
+            raise PeerError("INIT of another association")
+
+    def _check_sack(self, chunk: sctp.SackChunk) -> None:
+        """Only what was sent can be acknowledged; the library would work through whatever is claimed."""
+        sent = (self._local_tsn - 1 - self._last_sacked_tsn) % _TSNS
+        newly = (chunk.cumulative_tsn - self._last_sacked_tsn) % _TSNS
+        if newly >= _TSNS // 2:
+            return  # an old one: ignored
+        if newly + (chunk.gaps[-1][1] if chunk.gaps else 0) > sent:
+            raise PeerError("SACK of what was not sent")
+
+    async def _receive_chunks(self, chunks: list[sctp.Chunk]) -> None:
+        for chunk in chunks:
+            if self.is_closed:
+                return
+            before = self._last_received_tsn, self._reconfig_response_seq
+            is_repeated = isinstance(chunk, sctp.InitChunk) and self._remote_verification_tag == chunk.initiate_tag
+            await self._receive_chunk(chunk)
+            if is_repeated:  # answered again, but what has arrived since the first one stays (RFC 9260 §5.2.2)
+                self._last_received_tsn, self._reconfig_response_seq = before
+            elif isinstance(chunk, sctp.ReconfigChunk):  # a stream that is reset takes its pieces along
+                self._advertised_rwnd = REASSEMBLY_BYTES - self._held_bytes()
+        if self._sack_needed and not self.is_closed:
+            del self._sack_duplicates[DUPLICATES_MAX:]
+            await self._send_sack()
+
+    def _held_bytes(self) -> int:
+        return sum(len(chunk.user_data) for stream in self._inbound_streams.values() for chunk in stream.reassembly)
+
+    # what the library calls; the names are its own
+
+    async def _init(self) -> None:
+        """Both ends may send INIT (RFC 8841 §9.3). Whoever has heard one already answers it, which is enough."""
+        if self._initiates:
+            await super()._init()
+
+    async def _receive_data_chunk(self, chunk: sctp.DataChunk) -> None:
+        if self._has_room(chunk):
+            await super()._receive_data_chunk(chunk)
+        else:
+            self._sack_needed = True  # the peer sends it again
+            self.refused_packets += 1
+
+    def _has_room(self, chunk: sctp.DataChunk) -> bool:
+        assert self._last_received_tsn is not None, "a chunk before INIT"
+        ahead = (chunk.tsn - self._last_received_tsn) % _TSNS
+        if not 0 < ahead < _TSNS // 2:
+            return True  # a duplicate: acknowledged, not kept
+        held_bytes = REASSEMBLY_BYTES - self._advertised_rwnd
+        held_chunks = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
+        if ahead > 1:
+            return ahead <= TSN_WINDOW and held_chunks < REASSEMBLY_CHUNKS // 2 and held_bytes < REASSEMBLY_BYTES // 2
+        if held_chunks >= REASSEMBLY_CHUNKS or held_bytes >= REASSEMBLY_BYTES:
+            raise PeerError("a message without an end")
+        return True
+
+    def _get_inbound_stream(self, stream_id: int) -> sctp.InboundStream:
+        if stream_id not in self._inbound_streams and len(self._inbound_streams) >= STREAMS_MAX:
+            raise PeerError("too many streams")
+        return super()._get_inbound_stream(stream_id)
+
+    async def _receive_sack_chunk(self, chunk: sctp.SackChunk) -> None:
+        await super()._receive_sack_chunk(chunk)
+        self._cwnd = min(self._cwnd, FLIGHT_BYTES)
+
+    def _update_rto(self, measured_s: float) -> None:
+        super()._update_rto(measured_s)
+        if self._srtt is not None and self._rttvar is not None:
+            self._rto = min(max(self._srtt + 4 * self._rttvar, RTO_MIN_S), sctp.SCTP_RTO_MAX)
+
+    async def _send(
+        self,
+        stream_id: int,
+        pp_id: int,
+        user_data: bytes,
+        expiry: float | None = None,
+        max_retransmits: int | None = None,
+        ordered: bool = True,
+    ) -> None:
+        """Cut a message into chunks of CHUNK_BYTES, which the library would make longer."""
+        sequence = self._outbound_stream_seq.get(stream_id, 0) if ordered else 0
+        for at in range(0, len(user_data), CHUNK_BYTES):
+            chunk = sctp.DataChunk(0 if ordered else sctp.SCTP_DATA_UNORDERED)
+            if at == 0:
+                chunk.flags |= sctp.SCTP_DATA_FIRST_FRAG
+            if at + CHUNK_BYTES >= len(user_data):
+                chunk.flags |= sctp.SCTP_DATA_LAST_FRAG
+            chunk.tsn, self._local_tsn = self._local_tsn, sctp.tsn_plus_one(self._local_tsn)
+            chunk.stream_id, chunk.stream_seq, chunk.protocol = stream_id, sequence, pp_id
+            chunk.user_data = user_data[at : at + CHUNK_BYTES]
+            chunk._book_size = len(chunk.user_data)
+            chunk._abandoned = chunk._acked = chunk._in_flight = chunk._retransmit = False
+            chunk._misses = chunk._sent_count = 0
+            chunk._expiry, chunk._max_retransmits, chunk._sent_time = expiry, max_retransmits, None
+            self._outbound_queue.append(chunk)
+        if ordered:
+            self._outbound_stream_seq[stream_id] = (sequence + 1) & 0xFFFF
+        await self._transmit()
+
+    def _set_state(self, state: sctp.RTCSctpTransport.State) -> None:
+        was_closed = self.is_closed
+        super()._set_state(state)
+        if self.is_closed and not was_closed:
+            for channel in [entry[0] for entry in self._data_channel_queue]:
+                channel._setReadyState("closed")  # announced to nobody yet, so the library has forgotten it
+            self._data_channel_queue.clear()
+            self._outbound_queue.clear()
+            self._sent_queue.clear()
+            self._inbound_streams.clear()
+            self._post(self._news.association_closed)
+
+    def _data_channel_open(self, channel: RTCDataChannel) -> None:
+        """Announce a channel of ours; the library would count characters where bytes are meant."""
+        opening = Opening(
+            channel.label,
+            channel.protocol,
+            is_ordered=channel.ordered,
+            max_retransmits=channel.maxRetransmits,
+            max_lifetime_ms=channel.maxPacketLifeTime,
+        )
+        self._data_channel_queue.append((channel, sctp.WEBRTC_DCEP, build_opening(opening)))
+
+    async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+        channel = self._data_channels.get(stream_id)
+        if pp_id == sctp.WEBRTC_DCEP:
+            await self._receive_announcement(stream_id, channel, data)
+            return
+        content = _content(pp_id, data)
+        if channel is not None and channel.readyState == "connecting":
+            channel._setReadyState("open")  # who uses it has accepted it; the ACK may come later (RFC 8832 §6)
+        if content is None or channel is None or channel.readyState != "open":
+            self.refused_messages += 1
+            return
+        self._post(partial(self._news.message, channel, content, len(data)))
+
+    async def _receive_announcement(self, stream_id: int, channel: RTCDataChannel | None, data: bytes) -> None:
+        if data[0] == ACK and channel is not None:
+            if channel.readyState == "connecting":
+                channel._setReadyState("open")
+            return
+        if data[0] != OPEN or channel is not None:
+            self.refused_messages += 1
+            return
+        if len(self._data_channels) >= STREAMS_MAX:
+            raise PeerError("too many channels")
+        try:
+            opening = parse_opening(data)
+        except WireError:
+            opening = None
+        channel = RTCDataChannel(self, _parameters(stream_id, opening or Opening("")), False)
+        self._data_channels[stream_id] = channel
+        if opening is None or len(self._data_channels) > CHANNELS_MAX:
+            self.refused_channels += 1
+            self._data_channel_close(channel)
+            return
+        self._watch(channel)
+        channel._setReadyState("open")
+        self._data_channel_queue.append((channel, sctp.WEBRTC_DCEP, ACK_MESSAGE))
+        await self._data_channel_flush()
+
+    def _watch(self, channel: RTCDataChannel) -> None:
+        channel.on("open", partial(self._post, partial(self._news.channel_opened, channel)))
+        channel.on("close", partial(self._post, partial(self._news.channel_closed, channel)))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    work.close()
+    raise RuntimeError("SCTP waits for something that nobody will bring")
+
+
+def _content(protocol: int, data: bytes) -> str | bytes | None:
+    """What a message says, by its payload protocol (RFC 8831 §8); None: nothing that we could hand on."""
+    if len(data) > MESSAGE_BYTES_MAX:
+        return None
+    if protocol == sctp.WEBRTC_STRING:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            return None
+    if protocol == sctp.WEBRTC_BINARY:
+        return data
+    if protocol == sctp.WEBRTC_STRING_EMPTY:
+        return ""
+    return b"" if protocol == sctp.WEBRTC_BINARY_EMPTY else None
+
+
+def _parameters(stream_id: int, opening: Opening) -> RTCDataChannelParameters:
+    return RTCDataChannelParameters(
+        label=opening.label,
+        protocol=opening.protocol,
+        ordered=opening.is_ordered,
+        maxRetransmits=opening.max_retransmits,
+        maxPacketLifeTime=opening.max_lifetime_ms,
+        id=stream_id,
+    )
