@@ -78,9 +78,9 @@ class _Peer:
 
 def _judge_certificate(connection: SSL.Connection, shown: X509, _error: int, depth: int, _is_good: int) -> bool:
     """Believe the leaf that signalling has named; issuers and dates say nothing here (RFC 8827 §6.5)."""
-    if depth > 0:
-        return True
     peer: _Peer = connection.get_app_data()
+    if depth > 0 or peer.is_believed:  # OpenSSL asks once for each thing it finds wrong with the same leaf
+        return True
     # the digest of OpenSSL's own bytes: nothing of the certificate is parsed in Python
     peer.is_believed = any(
         shown.digest(algorithm.replace("-", "")) == digest for algorithm, digest in peer.fingerprints
