@@ -10,12 +10,14 @@ tells the session of the first packet alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastrelay._ext.trunk_port import Path
 from fastrelay.transceiver.dtls import DtlsEndpoint, DtlsFailure, DtlsState
 from fastrelay.transceiver.ice import IceLite
 from fastrelay.transceiver.reports import Bye, Nack, Reports
+from fastrelay.transceiver.retransmission import SentPackets
 from fastrelay.transceiver.session.events import Ended, Established, Heard, Moved, Reached, Received, SessionEvent
 from fastrelay.transceiver.session.limits import SessionLimits
 from fastrelay.transceiver.session.states import TRANSITIONS, EndReason, State
@@ -52,9 +54,7 @@ class Phases:
             "handshake_ms": self.established_s,
             "first_audio_ms": self.heard_s,
         }
-        return {
-            name: None if at_s is None else round((at_s - self.opened_s) * 1000, 1) for name, at_s in steps.items()
-        }
+        return {name: None if at_s is None else round((at_s - self.opened_s) * 1000, 1) for name, at_s in steps.items()}
 
 
 class Session:
@@ -73,6 +73,7 @@ class Session:
         "reason",
         "refused",
         "reports",
+        "sent",
         "state",
         "stream",
     )
@@ -91,6 +92,8 @@ class Session:
         """Opens the client's audio; None until keys are there."""
         self.outbound: SrtpOutbound | None = None
         self.reports: Reports | None = None
+        self.sent: SentPackets | None = None
+        """What the owner has sent, kept to be sent again; None where that was not agreed."""
         self.refused = 0
         """Datagrams that came at a wrong time, from a wrong place, or did not authenticate."""
         self._report_s = 0.0
@@ -148,10 +151,19 @@ class Session:
                     pass
 
     def note_audio(self, now_s: float) -> None:
-        """The owner has opened the first audio packet of this session."""
+        """The owner has opened an audio packet: the first one, or each where lost ones may be asked for again."""
         if self.phases.heard_s is None:
             self.phases.heard_s = now_s
             self._events.append(Heard())
+        if self.sent is not None and self.reports is not None:
+            request = self.reports.build_nack(now_s)
+            if request is not None:
+                self._send_rtcp(request)
+
+    def keep(self, sealed: bytes) -> None:
+        """The owner has sent this audio packet: the client may ask for it once more."""
+        if self.sent is not None:
+            self.sent.keep(int.from_bytes(sealed[2:4], "big"), sealed)
 
     def send(self, data: bytes, now_s: float) -> bool:
         """Send an SCTP packet; whether it could be."""
@@ -214,7 +226,8 @@ class Session:
         if self.state is State.ENDED:
             return
         if self.state is State.ESTABLISHED:
-            self._send_rtcp(self._goodbye())
+            assert self.reports is not None, "made with the keys"
+            self._send_rtcp(self.reports.bye())
         if self.state is not State.WAITING and self.dtls.state in (DtlsState.HANDSHAKING, DtlsState.CONNECTED):
             self.dtls.close(now_s)
             self._collect(now_s)
@@ -248,6 +261,8 @@ class Session:
             keys, ssrc=stream.ssrc, payload_type=stream.payload_type, first_sequence=stream.first_sequence
         )
         self.reports = Reports(stream.ssrc, stream.cname, self.inbound, self.outbound)
+        if stream.has_nack:
+            self.sent = SentPackets()
         self._enter(State.ESTABLISHED)
         self.phases.established_s = now_s
         self._report_s = now_s
@@ -263,19 +278,17 @@ class Session:
         if self.state is not State.ESTABLISHED or self.reports is None:
             return
         if now_s >= self._report_s:
+            # RFC 3550 §4: without a wall clock the system's own may stand in the report; only differences are used
             self._send_rtcp(self.reports.build(now_s, now_s))
             self._report_s = self.reports.next_report_s
-
-    def _goodbye(self) -> bytes:
-        assert self.reports is not None
-        return self.reports.bye()
 
     def _send_rtcp(self, compound: bytes) -> None:
         if self.outbound is not None and self.ice.selected is not None:
             self._outgoing.append((self.ice.selected, self.outbound.seal_rtcp(compound)))
 
-    def _resend(self, sequences: object) -> None:
-        raise NotImplementedError
+    def _resend(self, sequences: Sequence[int]) -> None:
+        if self.sent is not None and self.ice.selected is not None:
+            self._outgoing += [(self.ice.selected, sealed) for sealed in self.sent.find(sequences)]
 
 
 def _reason_of(failure: DtlsFailure | None) -> EndReason:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from fastrelay.agent.events import AddressChanged, ChannelClosed, ChannelOpened, Message
 from fastrelay.agent.hosting import AgentHost
 from fastrelay.http.desk import CallRequest
 from fastrelay.observe.logs import facts
@@ -71,8 +72,12 @@ class Call:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._seat = host.seat(call_id, request.session, self, self.statistics)
-        # the pacer and the exchange go straight to the seat: fifty times a second for every call
+        # straight to the seat: fifty times a second for every call
         self.next_frame = self._seat.next_frame
+        self._hear = self._seat.hear
+        self._is_first = True
+        self.has_nack = offer.audio.has_nack
+        """Lost audio may be asked for again, either way."""
         self._channels: DataChannels | None = None
         self._is_telling = False
         self._wake = asyncio.Event()
@@ -126,10 +131,11 @@ class Call:
 
     def hear(self, packet: RtpPacket, now_s: float) -> None:
         """One audio packet, opened. The first one is an event."""
-        if self.session.phases.heard_s is None:
+        if self._is_first or self.has_nack:
+            self._is_first = False
             self.session.note_audio(now_s)
             self._settle()
-        self._seat.hear(packet, now_s)
+        self._hear(packet, now_s)
 
     # --- from the agent (agent.seat.Outlet)
 
@@ -156,9 +162,15 @@ class Call:
         else:
             self._seat.tell(ChannelOpened(label))
 
+    def channel_closed(self, label: str) -> None:
+        if label == TELEMETRY:
+            self._is_telling = False
+        else:
+            self._seat.tell(ChannelClosed(label))
+
     def message(self, label: str, content: str | bytes) -> None:
         if label != TELEMETRY:
-            self._seat.tell(MessageReceived(label, content))
+            self._seat.tell(Message(label, content))
 
     def closed(self) -> None:
         self._is_telling = False
@@ -203,12 +215,15 @@ class Call:
 
     def _act(self, event: SessionEvent) -> None:
         match event:
-            case Reached(path) | Moved(path):
+            case Reached(path):
                 self.path = path
+            case Moved(path):
+                self.path = path
+                self._seat.tell(AddressChanged())
             case Established():
                 self._establish()
             case Heard():
-                self._seat.tell(FirstAudio())
+                LOG.info("call heard", extra=facts(call=self.call_id))
             case Received(data):
                 if self._offer.data is not None:
                     self._data_channels().handle(data)

@@ -1,7 +1,7 @@
 """The exchange: every datagram of the trunk goes to its call and back, in batches, and audio leaves on time.
 
-Lives here: the hot path of a worker. One turn takes what waits on the socket, gives each datagram to its call, opens all
-audio at once, lets agents hear it, and sends everything that came of it in as few datagrams as the relays allow.
+Lives here: the hot path of a worker. One turn takes what waits on the socket, gives each datagram to its call, opens
+all audio at once, lets agents hear it, and sends everything that came of it in as few datagrams as the relays allow.
 Must not live here: what a session does with a datagram (transceiver.session), how calls are made (desk).
 
 The way of an audio packet:  port.receive → _sort → open_rtp → Call.hear → the agent → Pacer → seal_rtp → port.send
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from fastrelay.media.pace import Pacer
-from fastrelay.transceiver.srtp import RtpPacket, SrtpInbound, open_rtp, seal_rtp
+from fastrelay.transceiver.srtp import RtpPacket, SrtpInbound, SrtpOutbound, open_rtp, seal_rtp
 from fastrelay.transceiver.trunk_port import OpenTrunkPort, Path
 from fastrelay.transceiver.worker.call import Call
 from fastrelay.wire.demux import PacketClass, classify
@@ -242,13 +242,19 @@ class Exchange:
         if not due:
             return
         paths: list[Path] = []
-        batch = []
+        batch: list[tuple[SrtpOutbound, bytes, int, bool]] = []
+        keeping: list[tuple[int, Call]] = []
         for call, payload, timestamp, is_marked in due:
             assert isinstance(call, Call), "only calls are paced here"
             if call.outbound is not None and call.path is not None:
+                if call.has_nack:
+                    keeping.append((len(batch), call))
                 paths.append(call.path)
                 batch.append((call.outbound, payload, timestamp, is_marked))
-        self._outbox += zip(paths, seal_rtp(batch), strict=True)
+        sealed = seal_rtp(batch)
+        for at, call in keeping:
+            call.session.keep(sealed[at])
+        self._outbox += zip(paths, sealed, strict=True)
         self.counts.audio_sent += len(batch)
 
     def _send_outbox(self) -> None:
@@ -259,7 +265,7 @@ class Exchange:
             self.port.send(outbox)
 
     def _arm_pace(self, now_s: float) -> None:
-        due_s = self.pacer.next_due_s()
+        due_s = self.pacer.next_due_s
         if due_s is None or (self._pace_timer is not None and self._pace_s <= due_s):
             return
         if self._pace_timer is not None:
@@ -279,4 +285,3 @@ class Exchange:
 
     def snapshot(self) -> dict[str, int]:
         return asdict(self.counts)
-
