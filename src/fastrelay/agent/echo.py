@@ -1,0 +1,38 @@
+"""The echo: the client hears itself, Opus passed through as it came.
+
+Lives here: that, and keeping the delay short. Must not live here: anything that would cost time for each frame.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastrelay.agent.call import Call
+from fastrelay.agent.loading import inline
+
+WINDOW_FRAMES: Final = 50
+"""A second: how long frames must have waited before the delay counts as standing, and one of them is left out."""
+STANDING_S: Final = 0.03
+"""More than one frame waiting: less is the jitter that the queue is there for."""
+LATE_S: Final = 0.2
+"""What waits for longer than this came in a burst after a break: it is dropped at once."""
+
+
+@inline
+async def echo(call: Call) -> None:
+    """Send back what comes. Late frames leave no delay behind: what waits for a whole second is cut down."""
+    shortest_s = LATE_S
+    frames = 0
+    async for frame in call.audio():
+        queued_s = call.queued_s
+        if queued_s > LATE_S:
+            call.flush()
+        if queued_s < shortest_s:
+            shortest_s = queued_s
+        frames += 1
+        if frames == WINDOW_FRAMES:
+            is_standing = shortest_s > STANDING_S
+            shortest_s, frames = LATE_S, 0
+            if is_standing:
+                continue
+        await call.play(frame)

@@ -1,0 +1,213 @@
+"""One agent's run on one call, from its first line to the last of it that is left.
+
+Lives here: starting, and ending in three steps; a task on the media loop, or a thread with a loop of its own.
+Must not live here: what is counted and logged of it (hosting), the queues (border).
+
+When a call ends, its iterators end, so an agent returns by itself, with time to save what it has. What it awaits
+otherwise is cancelled after LEAVE_S. What still runs GRACE_S later is left behind: a thread cannot be killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from fastrelay.agent.border import Border
+from fastrelay.agent.call import Call, CallEnded
+from fastrelay.agent.loading import LoadedAgent
+
+LEAVE_S: Final = 1.0
+"""For an agent to return by itself: a recording is closed in milliseconds."""
+GRACE_S: Final = 2.0
+"""After it has been cancelled."""
+
+
+class Host(Protocol):
+    """Who keeps count of performances. Everything on the media loop."""
+
+    def may_start(self, performance: Performance) -> bool: ...
+    def has_ended(self, performance: Performance, problem: str | None, place: str | None) -> None: ...
+    def was_cancelled(self, performance: Performance) -> None: ...
+    def was_abandoned(self, performance: Performance) -> None: ...
+    def is_gone(self, performance: Performance) -> None: ...
+
+
+class Performance:
+    """What both kinds have in common. Everything on the media loop."""
+
+    def __init__(self, agent: LoadedAgent, call_id: str, media_loop: asyncio.AbstractEventLoop, host: Host) -> None:
+        self.call_id = call_id
+        self.is_abandoned = False
+        self._agent = agent
+        self._media_loop = media_loop
+        self._host = host
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_ended = False
+        self._is_gone = False
+
+    def prepare(self, call: Call, border: Border) -> None:
+        """Take what was made around this performance's own ways across."""
+        self._call = call
+        self._border = border
+
+    def start(self) -> None:
+        """Begin, or tell the outlet why not."""
+        if self._host.may_start(self):
+            self._begin()
+        else:
+            problem = "too many agents that do not end run in this process"
+            self._media_loop.call_soon(self._border.outlet.agent_ended, problem)
+            self._is_gone = True
+
+    def stop(self) -> None:
+        """The call is over, and the agent has been told by its iterators."""
+        if not self._is_gone:
+            self._timer = self._media_loop.call_later(LEAVE_S, self._insist)
+
+    def to_media(self, callback: Callable[[], None]) -> None:
+        """Have something done on the media loop."""
+        raise NotImplementedError
+
+    def to_agent(self, callback: Callable[[], None]) -> None:
+        """Have something done on the agent's loop."""
+        raise NotImplementedError
+
+    def _begin(self) -> None:
+        raise NotImplementedError
+
+    def _cancel(self) -> None:
+        raise NotImplementedError
+
+    def _insist(self) -> None:
+        if not self._has_ended:
+            self._host.was_cancelled(self)
+        self._cancel()
+        self._timer = self._media_loop.call_later(GRACE_S, self._abandon)
+
+    def _abandon(self) -> None:
+        self.is_abandoned = True
+        self._host.was_abandoned(self)
+
+    async def _perform(self) -> None:
+        await self._agent.function(self._call)
+        await self._call.played()  # what it has said last is to be heard
+
+    def _note_end(self, problem: str | None, place: str | None) -> None:
+        if self._has_ended:  # what it left behind in its loop has now called sys.exit()
+            return
+        self._has_ended = True
+        self._host.has_ended(self, problem, place)
+        if self._border.end_reason is None:
+            self._border.outlet.agent_ended(problem)
+
+    def _note_gone(self) -> None:
+        self._is_gone = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._host.is_gone(self)
+
+    def _problem_of(self, task: asyncio.Task[None]) -> tuple[str | None, str | None]:
+        """Say how a finished task failed, and where; nothing when it did not, or only because the call was over."""
+        is_over = self._border.end_reason is not None
+        if task.cancelled():
+            return (None, None) if is_over else ("it cancelled itself", None)
+        error = task.exception()
+        if error is None or (is_over and isinstance(error, CallEnded)):
+            return None, None
+        return describe(error)
+
+
+class InlinePerformance(Performance):
+    """An agent on the media loop: what crosses the border is called at once."""
+
+    _task: asyncio.Task[None] | None = None
+
+    def to_media(self, callback: Callable[[], None]) -> None:
+        """Call it: we are there."""
+        callback()
+
+    to_agent = to_media
+
+    def _begin(self) -> None:
+        self._task = self._media_loop.create_task(self._perform_safely(), name=f"agent {self.call_id}")
+        self._task.add_done_callback(self._finish)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _perform_safely(self) -> None:
+        try:
+            await self._perform()
+        except SystemExit as error:  # asyncio would let it end the process
+            raise RuntimeError(f"the agent called sys.exit({error.code!r})") from error
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._note_end(*self._problem_of(task))
+        self._note_gone()
+
+
+class ThreadPerformance(Performance):
+    """An agent on a thread of its own, with an event loop of its own."""
+
+    def __init__(self, agent: LoadedAgent, call_id: str, media_loop: asyncio.AbstractEventLoop, host: Host) -> None:
+        super().__init__(agent, call_id, media_loop, host)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def to_media(self, callback: Callable[[], None]) -> None:
+        """Hand it over. A loop that is closed is a process that ends: nobody wants to know any more."""
+        hand_over(self._media_loop, callback)
+
+    def to_agent(self, callback: Callable[[], None]) -> None:
+        """Hand it over. Who waits has made the loop before; a closed one has nobody who waits."""
+        if self._loop is not None:
+            hand_over(self._loop, callback)
+
+    def _begin(self) -> None:
+        threading.Thread(target=self._run, name=f"agent {self.call_id}", daemon=True).start()
+
+    def _cancel(self) -> None:
+        self.to_agent(self._cancel_here)
+
+    def _cancel_here(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _run(self) -> None:
+        """The thread."""
+        try:
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                runner.run(self._watch())
+        except (SystemExit, KeyboardInterrupt) as error:  # asyncio lets these through any task
+            problem, place = describe(error)
+            self.to_media(lambda: self._note_end(problem, place))
+        finally:
+            self.to_media(self._note_gone)
+
+    async def _watch(self) -> None:
+        """Run the agent, and tell how it ended before the runner tidies up, which may take its time."""
+        self._task = asyncio.create_task(self._perform(), name=f"agent {self.call_id}")
+        await asyncio.wait({self._task})
+        problem, place = self._problem_of(self._task)
+        self.to_media(lambda: self._note_end(problem, place))
+
+
+def hand_over(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Have something done on a loop of another thread, unless that is closed."""
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
+
+
+def describe(error: BaseException) -> tuple[str, str | None]:
+    """Say what was raised, and where: the innermost place."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else None
+    return f"{type(error).__name__}: {error}", place
