@@ -53,14 +53,19 @@ class WorkerPlan:
     """A call is ended after this long."""
     is_open: bool = False
     """Whether anyone may call, without a key."""
-    allowed_origins: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ("*",)
     """Of pages that may call from a browser; `*` for all."""
-    redirect_to: str | None = None
-    """Base URL to send clients to while this worker drains; None: 503."""
+    public_url: str = ""
+    """What clients know the signalling as, where that is not how they reach this machine."""
+    redirect_to: str = ""
+    """Base URL to send clients to while this worker drains; without one they get 503."""
+    secret_lifetime_s: int = 600
     serves_demo: bool = False
     certificate_file: Path | None = None
     """For HTTPS, with `key_file`. None: HTTP."""
     key_file: Path | None = None
+    drain_timeout_s: float = 3600.0
+    """For a worker whose supervisor has died, and that drains by itself."""
     log_form: str = "console"
 
     def build(self) -> dict[str, Any]:
@@ -168,9 +173,12 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "call_s_max": _seconds,
     "is_open": _of(bool),
     "allowed_origins": _texts,
-    "redirect_to": _or_none(_of(str)),
+    "public_url": _of(str),
+    "redirect_to": _of(str),
+    "secret_lifetime_s": _of(int),
     "serves_demo": _of(bool),
     "certificate_file": _or_none(_path),
     "key_file": _or_none(_path),
+    "drain_timeout_s": _seconds,
     "log_form": _of(str),
 }
