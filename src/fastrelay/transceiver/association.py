@@ -17,7 +17,7 @@ from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from fastrelay.errors import PeerError, WireError
-from fastrelay.wire.dcep import ACK, ACK_MESSAGE, OPEN, Opening, build_opening, parse_opening
+from fastrelay.wire.dcep import ACK, ACK_MESSAGE, DCEP, OPEN, Opening, build_opening, parse_content, parse_opening
 from fastrelay.wire.sctp import check_packet
 
 CHUNK_BYTES: Final = 1100
@@ -36,6 +36,8 @@ DUPLICATES_MAX: Final = 16
 """Duplicates named in a SACK; nobody acts on them."""
 FLIGHT_BYTES: Final = 128 * 1024
 """Sent and not acknowledged. aiortc's window would grow for as long as nothing is lost."""
+CHUNK_COST_BYTES: Final = 256
+"""What even the shortest chunk counts in flight: no more are out than a peer with our own TSN_WINDOW takes."""
 RTO_INITIAL_S: Final = 0.5
 RTO_MIN_S: Final = 0.4
 """As browsers do; RFC 9260's 3 s and 1 s are heard as a pause. Above the 200 ms by which peers delay a SACK."""
@@ -149,6 +151,11 @@ class Association(sctp.RTCSctpTransport):
     def queued_messages(self) -> int:
         """Messages that wait."""
         return len(self._data_channel_queue)
+
+    @property
+    def channels(self) -> int:
+        """Channels that have a stream, or wait for the association to be given one."""
+        return len(self._data_channels) + sum(channel.id is None for channel, _, _ in self._data_channel_queue)
 
     def has_stream(self, stream_id: int) -> bool:
         """Whether a channel has this number."""
@@ -288,7 +295,7 @@ class Association(sctp.RTCSctpTransport):
             chunk.tsn, self._local_tsn = self._local_tsn, sctp.tsn_plus_one(self._local_tsn)
             chunk.stream_id, chunk.stream_seq, chunk.protocol = stream_id, sequence, pp_id
             chunk.user_data = user_data[at : at + CHUNK_BYTES]
-            chunk._book_size = len(chunk.user_data)
+            chunk._book_size = max(len(chunk.user_data), CHUNK_COST_BYTES)
             chunk._abandoned = chunk._acked = chunk._in_flight = chunk._retransmit = False
             chunk._misses = chunk._sent_count = 0
             chunk._expiry, chunk._max_retransmits, chunk._sent_time = expiry, max_retransmits, None
@@ -318,14 +325,14 @@ class Association(sctp.RTCSctpTransport):
             max_retransmits=channel.maxRetransmits,
             max_lifetime_ms=channel.maxPacketLifeTime,
         )
-        self._data_channel_queue.append((channel, sctp.WEBRTC_DCEP, build_opening(opening)))
+        self._data_channel_queue.append((channel, DCEP, build_opening(opening)))
 
     async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
         channel = self._data_channels.get(stream_id)
-        if pp_id == sctp.WEBRTC_DCEP:
+        if pp_id == DCEP:
             await self._receive_announcement(stream_id, channel, data)
             return
-        content = _content(pp_id, data)
+        content = parse_content(pp_id, data) if len(data) <= MESSAGE_BYTES_MAX else None
         if channel is not None and channel.readyState == "connecting":
             channel._setReadyState("open")  # who uses it has accepted it; the ACK may come later (RFC 8832 §6)
         if content is None or channel is None or channel.readyState != "open":
@@ -355,7 +362,7 @@ class Association(sctp.RTCSctpTransport):
             return
         self._watch(channel)
         channel._setReadyState("open")
-        self._data_channel_queue.append((channel, sctp.WEBRTC_DCEP, ACK_MESSAGE))
+        self._data_channel_queue.append((channel, DCEP, ACK_MESSAGE))
         await self._data_channel_flush()
 
     def _watch(self, channel: RTCDataChannel) -> None:
@@ -370,22 +377,6 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         return
     work.close()
     raise RuntimeError("SCTP waits for something that nobody will bring")
-
-
-def _content(protocol: int, data: bytes) -> str | bytes | None:
-    """What a message says, by its payload protocol (RFC 8831 §8); None: nothing that we could hand on."""
-    if len(data) > MESSAGE_BYTES_MAX:
-        return None
-    if protocol == sctp.WEBRTC_STRING:
-        try:
-            return data.decode()
-        except UnicodeDecodeError:
-            return None
-    if protocol == sctp.WEBRTC_BINARY:
-        return data
-    if protocol == sctp.WEBRTC_STRING_EMPTY:
-        return ""
-    return b"" if protocol == sctp.WEBRTC_BINARY_EMPTY else None
 
 
 def _parameters(stream_id: int, opening: Opening) -> RTCDataChannelParameters:

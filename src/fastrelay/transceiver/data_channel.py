@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
-from aiortc.rtcsctptransport import WEBRTC_BINARY, WEBRTC_BINARY_EMPTY, WEBRTC_STRING, WEBRTC_STRING_EMPTY
 
 from fastrelay.transceiver.association import CHANNELS_MAX, MESSAGE_BYTES_MAX, Association
-from fastrelay.wire.dcep import LABEL_BYTES_MAX
+from fastrelay.wire.dcep import LABEL_BYTES_MAX, build_content
 
 __all__ = [
     "CHANNELS_MAX",
@@ -122,9 +121,11 @@ class DataChannels:
             raise ValueError("a channel is limited in retransmissions or in time, not in both")
         if negotiated_id is not None and not 0 <= negotiated_id <= STREAM_ID_MAX:
             raise ValueError(f"stream {negotiated_id} is not 0 to {STREAM_ID_MAX}")
-        if self._is_closed or len(self._channels) >= CHANNELS_MAX:
+        if self._is_closed:
             return False
         association = self._begin(initiates=True)
+        if association.channels >= CHANNELS_MAX:
+            return False
         if negotiated_id is not None and association.has_stream(negotiated_id):
             raise ValueError(f"stream {negotiated_id} is in use")
         parameters = RTCDataChannelParameters(
@@ -142,12 +143,7 @@ class DataChannels:
     def send(self, label: str, content: str | bytes) -> bool:
         """Send a message. False: no open channel has this label, it is too long for the peer, or too much waits."""
         channel, association = self._channels.get(label), self._association
-        if isinstance(content, str):
-            data = content.encode()
-            protocol = WEBRTC_STRING if data else WEBRTC_STRING_EMPTY
-        else:
-            data = content
-            protocol = WEBRTC_BINARY if data else WEBRTC_BINARY_EMPTY
+        protocol, data = build_content(content)
         if (
             channel is None
             or association is None
@@ -160,7 +156,7 @@ class DataChannels:
             return False
         self._counts.messages_sent += 1
         self._counts.bytes_sent += len(data)
-        association.submit(channel, protocol, data or b"\0")  # RFC 8831 §6.6: an empty one is sent as one zero byte
+        association.submit(channel, protocol, data)
         return True
 
     async def close(self) -> None:

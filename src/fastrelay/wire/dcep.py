@@ -1,6 +1,7 @@
-"""How a data channel is announced: DATA_CHANNEL_OPEN and its ACK (RFC 8832 §5).
+"""Data channels as bytes: how one is announced (RFC 8832 §5), and what a message says (RFC 8831 §6.6, §8).
 
-Lives here: those two messages as bytes. Must not live here: streams, whether a channel may be opened.
+Lives here: DATA_CHANNEL_OPEN and its ACK; text and binary content with their payload protocol identifiers.
+Must not live here: streams, chunks, whether a channel may be opened.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import Final
 
 from fastrelay.errors import WireError
 
+DCEP: Final = 50
+"""The payload protocol of the announcements; the others are those of content."""
+STRING, BINARY, STRING_EMPTY, BINARY_EMPTY = 51, 53, 56, 57
 ACK: Final = 2
 OPEN: Final = 3
 ACK_MESSAGE: Final = bytes([ACK])
@@ -67,3 +71,24 @@ def parse_opening(data: bytes) -> Opening:
         max_retransmits=reliability if limit == _LIMITED_RETRANSMITS else None,
         max_lifetime_ms=reliability if limit == _LIMITED_LIFETIME else None,
     )
+
+
+def build_content(content: str | bytes) -> tuple[int, bytes]:
+    """Return payload protocol and user data. SCTP cannot carry nothing: an empty message is sent as one zero byte."""
+    if isinstance(content, str):
+        return (STRING, content.encode()) if content else (STRING_EMPTY, b"\0")
+    return (BINARY, content) if content else (BINARY_EMPTY, b"\0")
+
+
+def parse_content(protocol: int, data: bytes) -> str | bytes | None:
+    """Return what a message says; None: not of a kind that we know, or text that is not UTF-8."""
+    if protocol == STRING:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            return None
+    if protocol == BINARY:
+        return data
+    if protocol == STRING_EMPTY:
+        return ""
+    return b"" if protocol == BINARY_EMPTY else None
