@@ -35,8 +35,8 @@ help: ## list the targets
 setup: $(VENV)/.built ## packages, environment and extensions (instant when nothing changed)
 
 # Asked every time, since it costs milliseconds and a stamp would outlive a removed package.
-.PHONY: packages-build packages-fuzz packages-bench packages-deploy
-packages-build packages-fuzz packages-bench packages-deploy: packages-%:
+.PHONY: packages-build packages-fuzz packages-bench packages-deploy packages-browser
+packages-build packages-fuzz packages-bench packages-deploy packages-browser: packages-%:
 	@PYTHON=$(PYTHON) .ci/packages $*
 
 define make_environment
@@ -72,7 +72,7 @@ run: setup ## start fastrelay on this machine, with a live view
 	@exec $(BIN)/fastrelay up
 
 .PHONY: test
-test: setup packages-deploy c-test ## every test: C, unit, data plane, pairs, live, deployment, rules
+test: setup packages-deploy packages-browser c-test ## every test: C, unit, data plane, pairs, live, browser, deployment, rules
 	$(BIN)/python -m pytest -m 'not packaging' $(PYTEST_ARGS)
 
 .PHONY: soak
@@ -83,6 +83,10 @@ soak: setup ## at full length, with figures: floods beside live calls; crash, up
 .PHONY: test-packaging
 test-packaging: setup ## build sdist and wheel, install them in a fresh environment, import
 	$(BIN)/python -m pytest tests/rules/test_packaging.py $(PYTEST_ARGS)
+
+.PHONY: test-e2e
+test-e2e: setup packages-browser ## real clients, a browser among them, through relay and transceiver
+	$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
 
 .PHONY: test-deploy
 test-deploy: setup packages-deploy ## unit, image, manifests, alerts and dashboard by their own tools
