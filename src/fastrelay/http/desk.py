@@ -6,7 +6,7 @@ which implements it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -80,6 +80,9 @@ class CallDesk(Protocol):
 
     def home_of(self, call_id: str) -> Path | None:
         """The unix socket of the worker of this machine that has the call; None when it is ours, or nobody's."""
+
+    def neighbours(self) -> Sequence[Path]:
+        """The unix sockets of this machine's other workers."""
 
     def etag_of(self, call_id: str) -> str:
         """The call's present ICE session. NO_SUCH_CALL."""

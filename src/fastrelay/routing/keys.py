@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import secrets
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fastrelay.errors import ConfigError
+from fastrelay.io.private_file import read_private_file
 
 VERSION: Final = 1
 KEYS_MAX: Final = 16  # a key id is four bits of the token
@@ -32,8 +32,6 @@ TOKEN_LIFETIME_S: Final = 86400  # the relay's default, ext/limits.h
 ROTATION_DELAY_S: Final = 3600  # time to bring the new ring to every relay
 ENVIRONMENT: Final = "FASTRELAY_KEYS"
 ENVIRONMENT_FILE: Final = "FASTRELAY_KEYS_FILE"
-
-_FILE_BYTES_MAX = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class KeyRing:
     @classmethod
     def load(cls, path: str | Path) -> KeyRing:
         """Read a ring file. ConfigError when it is missing, open to others than its owner, or not a ring."""
-        return cls.parse(_read_private_file(Path(path)), source=str(path))
+        return cls.parse(read_private_file(Path(path)), source=str(path))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> KeyRing | None:
@@ -264,30 +262,6 @@ def _parse_secret(value: object, where: str) -> bytes:
         if len(secret) == SECRET_LENGTH and base64.urlsafe_b64encode(secret).decode() == value + "=":
             return secret
     raise ConfigError(where, f"must be {SECRET_LENGTH} bytes in base64url without padding (43 characters)")
-
-
-def _read_private_file(path: Path) -> bytes:
-    try:
-        # Non-blocking, so that a FIFO in its place is refused below instead of waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ConfigError(str(path), "not a regular file")
-            if status.st_mode & (0o037 if _is_lent_to_us(status) else 0o077):
-                mode = stat.S_IMODE(status.st_mode)
-                raise ConfigError(str(path), f"mode {mode:04o} lets others at the keys; run: chmod 600 {path}")
-            content = file.read(_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise ConfigError(str(path), error.strerror or str(error)) from error
-    if len(content) > _FILE_BYTES_MAX:
-        raise ConfigError(str(path), f"longer than {_FILE_BYTES_MAX} bytes")
-    return content
-
-
-def _is_lent_to_us(status: os.stat_result) -> bool:
-    """Whether root has left the file to one of our groups to read, as Kubernetes does with a mounted secret."""
-    return status.st_uid == 0 and os.geteuid() != 0 and status.st_gid in {os.getegid(), *os.getgroups()}
 
 
 def _write_private_file(path: Path, content: bytes, *, is_new: bool) -> None:

@@ -1,0 +1,103 @@
+"""Handing a request to the worker that has the call: all workers answer on one port, and a call lives in one of them.
+
+Lives here: the request and its answer on their way over a neighbour's unix socket, in bounded time and size.
+Must not live here: which worker has a call (the desk).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, UnixConnector, web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from fastrelay.http.problems import Problem
+
+HANDED_ON: Final = "Fastrelay-Handed-On"
+"""Marks a request that a neighbour has sent: it is answered here or not at all."""
+NEIGHBOURS_MAX: Final = 64
+CONNECTIONS_MAX: Final = 32
+"""To one neighbour. More requests wait for their turn within ANSWER_S."""
+ANSWER_S: Final = 5.0
+ANSWER_BYTES_MAX: Final = 1_048_576
+
+_HOP_BY_HOP: Final = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
+    | {"transfer-encoding", "upgrade"}  # RFC 9110 §7.6.1
+)
+_OURS: Final = frozenset({"host", "content-length", "expect", "date", "server", HANDED_ON.lower()})
+
+
+class Neighbours:
+    """Connections to the other workers of this machine, made when they are needed."""
+
+    def __init__(self) -> None:
+        self._sessions: OrderedDict[Path, ClientSession] = OrderedDict()  # the longest unused first
+
+    async def hand_on(self, request: web.Request, home: Path, body: bytes) -> web.Response:
+        """The neighbour's answer to the same request. 502 or 504 when there is none."""
+        headers = _passed_on(request.headers)
+        headers[HANDED_ON] = "1"
+        status, found, content = await self._ask(home, request.method, str(request.rel_url), headers, body)
+        return web.Response(status=status, body=content, headers=_passed_on(found))
+
+    async def collect(self, homes: Sequence[Path], request: web.Request) -> list[Mapping[str, Any] | None]:
+        """Every neighbour's document for the same question; None for one that has no answer."""
+        return list(await asyncio.gather(*(self._document(home, request) for home in homes[:NEIGHBOURS_MAX])))
+
+    async def close(self) -> None:
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
+
+    async def _document(self, home: Path, request: web.Request) -> Mapping[str, Any] | None:
+        try:
+            answer = await self.hand_on(request, home, b"")
+        except Problem:
+            return None
+        found = json.loads(answer.body) if answer.status == 200 and isinstance(answer.body, bytes) else None
+        return found if isinstance(found, dict) else None
+
+    async def _ask(
+        self, home: Path, method: str, target: str, headers: CIMultiDict[str], body: bytes
+    ) -> tuple[int, CIMultiDictProxy[str], bytes]:
+        session = await self._session_of(home)
+        try:
+            async with session.request(
+                method, f"http://neighbour{target}", headers=headers, data=body or None, allow_redirects=False
+            ) as answer:
+                content = await answer.content.read(ANSWER_BYTES_MAX + 1)
+                while len(content) <= ANSWER_BYTES_MAX and (more := await answer.content.read(ANSWER_BYTES_MAX + 1)):
+                    content += more
+                if len(content) > ANSWER_BYTES_MAX:
+                    raise Problem(502, "neighbour_failed", "the worker that has this call answers too much")
+                return answer.status, answer.headers, content
+        except TimeoutError:
+            raise Problem(504, "neighbour_silent", "the worker that has this call does not answer in time") from None
+        except (ClientError, OSError):
+            raise Problem(502, "neighbour_failed", "the worker that has this call cannot be reached") from None
+
+    async def _session_of(self, home: Path) -> ClientSession:
+        session = self._sessions.get(home)
+        if session is None:
+            session = self._sessions[home] = ClientSession(
+                connector=UnixConnector(str(home), limit=CONNECTIONS_MAX),
+                timeout=ClientTimeout(total=ANSWER_S),
+                cookie_jar=DummyCookieJar(),
+                auto_decompress=False,
+            )
+        self._sessions.move_to_end(home)
+        while len(self._sessions) > NEIGHBOURS_MAX:
+            await self._sessions.popitem(last=False)[1].close()
+        return session
+
+
+def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """What belongs to the message, and not to the connection that it came by."""
+    named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    dropped = _HOP_BY_HOP | _OURS | named
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)

@@ -1,0 +1,175 @@
+"""Offer and answer over a WebSocket, for clients that keep one anyway: closing it hangs up.
+
+Lives here: the messages, one call for each socket. Must not live here: the call.
+
+    client                                            server
+    {"type": "offer", "sdp": …, "session": {…}}  →
+                                                   ←  {"type": "answer", "sdp": …, "call_id": "rtc_…"}
+    {"type": "restart", "fragment": …}           →    (ICE restart, RFC 8840)
+                                                   ←  {"type": "restarted", "fragment": …}
+    {"type": "hangup"}                           →
+                                                   ←  {"type": "ended"}, also when the other end hung up
+                                                   ←  {"type": "error", "error": {…}}, to any message
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from fastrelay.errors import WireError
+from fastrelay.http.desk import CallRefused, CallRequest, Refusal
+from fastrelay.http.documents import read_object
+from fastrelay.http.front import FRONT, Caller, Front, remote_of
+from fastrelay.http.problems import Problem
+from fastrelay.http.realtime import read_offer_document
+from fastrelay.http.settings import BODY_BYTES_MAX
+from fastrelay.observe.logs import facts
+
+LOG = logging.getLogger(__name__)
+
+SUBPROTOCOL: Final = "realtime"
+OFFER_S: Final = 10.0
+"""For the offer to come."""
+HEARTBEAT_S: Final = 20.0
+LOOK_S: Final = 1.0
+"""How often it is seen whether the call is still there."""
+PROBLEMS_MAX: Final = 8
+"""Errors on one socket before it is closed."""
+
+
+async def converse(request: web.Request) -> web.StreamResponse:
+    """GET /v1/realtime/ws."""
+    front = request.app[FRONT]
+    caller = front.authenticate(request)
+    _refuse_foreign_page(request, front)
+    front.refuse_while_draining(request)
+    socket = web.WebSocketResponse(
+        protocols=(SUBPROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=BODY_BYTES_MAX, compress=False
+    )
+    if not socket.can_prepare(request).ok:
+        raise Problem(426, "upgrade_required", "this is a WebSocket", headers={"Upgrade": "websocket"})
+    await socket.prepare(request)
+    front.sockets.add(socket)
+    conversation = Conversation(front, caller, socket, remote_of(request))
+    try:
+        await conversation.run()
+    finally:
+        front.sockets.discard(socket)
+        await conversation.end()
+    return socket
+
+
+class Conversation:
+    """One socket, and the call that was made over it."""
+
+    def __init__(self, front: Front, caller: Caller, socket: web.WebSocketResponse, remote: str | None) -> None:
+        self._front = front
+        self._caller = caller
+        self._socket = socket
+        self._remote = remote
+        self._call_id: str | None = None
+        self._problems = 0
+
+    async def run(self) -> None:
+        """Until either end hangs up or closes."""
+        deadline_s = asyncio.get_running_loop().time() + OFFER_S
+        receiving = asyncio.ensure_future(self._socket.receive())
+        try:
+            while not self._socket.closed:
+                await asyncio.wait({receiving}, timeout=LOOK_S)
+                if receiving.done():
+                    message = receiving.result()
+                    if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                        return
+                    await self._take(message.data)
+                    receiving = asyncio.ensure_future(self._socket.receive())
+                if self._call_id is None and asyncio.get_running_loop().time() >= deadline_s:
+                    await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"no offer came")
+                elif self._call_id is not None and not self._is_there(self._call_id):
+                    self._call_id = None
+                    await self._say_ended()
+        finally:
+            receiving.cancel()
+            await asyncio.wait({receiving})
+
+    async def end(self) -> None:
+        """The socket is over, and so is its call."""
+        if self._call_id is not None and self._is_there(self._call_id):
+            await self._front.desk.end_call(self._call_id)
+            LOG.info("call hung up", extra=facts(session=self._call_id, way="websocket", remote=self._remote))
+        self._call_id = None
+
+    def _is_there(self, call_id: str) -> bool:
+        try:
+            self._front.desk.etag_of(call_id)
+        except CallRefused as refused:
+            if refused.refusal is not Refusal.NO_SUCH_CALL:
+                raise
+            return False
+        return True
+
+    async def _say_ended(self) -> None:
+        await self._socket.send_json({"type": "ended"})
+        await self._socket.close()
+
+    async def _take(self, data: str | bytes) -> None:
+        try:
+            await self._answer(read_object(data, "message"))
+        except Problem as problem:
+            await self._complain(problem)
+        except CallRefused as refused:
+            await self._complain(Problem.of(refused))
+        except WireError as error:
+            await self._complain(Problem(400, "invalid_message", str(error), param=error.field))
+
+    async def _answer(self, message: Mapping[str, Any]) -> None:
+        kind = message.get("type")
+        if kind == "offer":
+            await self._open(message)
+        elif kind == "restart":
+            await self._restart(message)
+        elif kind == "hangup":
+            await self.end()
+            await self._say_ended()
+        else:
+            raise Problem(400, "unknown_type", "type must be offer, restart or hangup", param="type")
+
+    async def _open(self, message: Mapping[str, Any]) -> None:
+        if self._call_id is not None:
+            raise Problem(400, "call_exists", "this socket has its call already; open another socket")
+        offer, session = read_offer_document(message)
+        call_request = CallRequest(offer, "websocket", {**session, **self._caller.session}, self._caller.subject)
+        opened = await self._front.desk.open_call(call_request)
+        self._call_id = opened.call_id
+        LOG.info(
+            "call opened",
+            extra=facts(session=opened.call_id, way="websocket", subject=self._caller.subject, remote=self._remote),
+        )
+        await self._socket.send_json({"type": "answer", "sdp": opened.answer, "call_id": opened.call_id})
+
+    async def _restart(self, message: Mapping[str, Any]) -> None:
+        fragment = message.get("fragment")
+        if self._call_id is None or not isinstance(fragment, str):
+            raise Problem(400, "invalid_message", "a restart has a fragment, and a call before it", param="fragment")
+        restarted = await self._front.desk.restart_ice(self._call_id, fragment)
+        LOG.info("ice restarted", extra=facts(session=self._call_id, remote=self._remote))
+        await self._socket.send_json({"type": "restarted", "fragment": restarted.fragment})
+
+    async def _complain(self, problem: Problem) -> None:
+        await self._socket.send_json({"type": "error", **problem.document})
+        self._problems += 1
+        if self._problems >= PROBLEMS_MAX:
+            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many errors")
+
+
+def _refuse_foreign_page(request: web.Request, front: Front) -> None:
+    """A browser lets any page open a WebSocket anywhere, and leaves it to the server to look at the page's origin."""
+    origin = request.headers.get("Origin")
+    if origin is None or front.settings.allows_origin(origin) or origin.partition("://")[2] == request.host:
+        return
+    raise Problem(403, "foreign_origin", "pages of this origin may not call here")
