@@ -80,8 +80,10 @@ async def refusal_of(opening: Awaitable[object]) -> CallRefused:
 
 @pytest.mark.parametrize("offer", sorted(OFFERS.glob("*.sdp")), ids=lambda path: path.stem)
 def test_answer_names_the_relays_and_a_token_for_this_worker(offer: Path) -> None:
+    text = offer.read_bytes().decode()
+
     async def work(bench: Bench) -> None:
-        opened = await bench.desk.open_call(CallRequest(offer.read_bytes().decode(), "whip"))
+        opened = await bench.desk.open_call(CallRequest(text, "whip"))
         lines = opened.answer.split("\r\n")
         candidates = {line.split()[4] for line in lines if line.startswith("a=candidate:")}
         assert candidates == {ip for ip, _ in RELAYS}
@@ -166,6 +168,24 @@ def test_ice_restart_mints_another_token_for_the_same_session() -> None:
         assert call_id_of(token.session_id) == opened.call_id
 
     with_desk(work)
+
+
+def test_ice_restarts_are_bounded() -> None:
+    async def work(bench: Bench) -> None:
+        call_id = await bench.open()
+        etags = {bench.desk.etag_of(call_id)}
+        for _ in range(10):
+            etags.add((await bench.desk.restart_ice(call_id, FRAGMENT)).etag)
+        assert len(etags) == 11
+        error = await refusal_of(restart_until_refused(bench, call_id))
+        assert error.refusal is Refusal.TOO_MANY_OFFERS
+
+    with_desk(work)
+
+
+async def restart_until_refused(bench: Bench, call_id: str) -> None:
+    for _ in range(10):  # a second or two may pass meanwhile
+        await bench.desk.restart_ice(call_id, FRAGMENT)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ class Call:
         """All that the exchange knows this call by, the oldest first."""
         self.inbound: SrtpInbound | None = None
         self.outbound: SrtpOutbound | None = None
-        self.agent_problem: str | None = None
+        self.minted_at_s = 0
+        """Of its latest route token, in Unix seconds."""
         self._offer = offer
         self._exchange = exchange
         self._on_end = on_end
@@ -151,7 +152,6 @@ class Call:
         self.end(EndReason.AGENT_HUNG_UP)
 
     def agent_ended(self, problem: str | None) -> None:
-        self.agent_problem = problem
         self.end(EndReason.AGENT_RETURNED if problem is None else EndReason.AGENT_FAILED)
 
     # --- from the data channels (data_channel.ChannelListener)

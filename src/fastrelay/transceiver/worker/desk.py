@@ -45,6 +45,8 @@ RETRY_WHEN_FULL_S: Final = 5
 RETRY_WHEN_DRAINING_S: Final = 1
 LISTED_MAX: Final = 1000
 """Calls told of in one answer of the API."""
+AHEAD_MAX_S: Final = 10
+"""How far a token's mint time may be ahead of the clock; relays allow a minute, of which clocks need most."""
 SETUP_BUCKETS_MS: Final = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
 
 
@@ -101,6 +103,7 @@ class Desk:
             self._limits,
         )
         call = Call(call_id, session, offer, role, request, self._exchange, self._host, self._call_ended)
+        call.minted_at_s = minted.token.minted_at_s
         self._calls[call_id] = call
         self._is_empty.clear()
         self._exchange.admit(call, minted.ufrag)
@@ -128,7 +131,8 @@ class Desk:
             raise CallRefused(Refusal.INVALID_OFFER, str(error), param="sdp") from error
         if wanted.ufrag is None:
             raise CallRefused(Refusal.INVALID_OFFER, "the fragment has no a=ice-ufrag to go on with", param="sdp")
-        minted = self._mint(session_id_of(call_id))
+        minted = self._mint(session_id_of(call_id), after_s=call.minted_at_s)
+        call.minted_at_s = minted.token.minted_at_s
         former = set(call.session.ice.ufrags)
         call.session.ice.restart(minted.ufrag, minted.password, wanted.ufrag, self._loop.time())
         for ufrag in former - set(call.session.ice.ufrags):
@@ -221,13 +225,16 @@ class Desk:
                 retry_after_s=math.ceil(wait_s),
             )
 
-    def _mint(self, session_id: bytes) -> MintedToken:
+    def _mint(self, session_id: bytes, after_s: int = 0) -> MintedToken:
+        """A token for this worker. Sealing is deterministic and counts in seconds: `after_s` makes it a new one."""
+        now_s = time.time()
+        mint_s = max(int(now_s), after_s + 1)
+        if mint_s > now_s + AHEAD_MAX_S:
+            raise CallRefused(
+                Refusal.TOO_MANY_OFFERS, "this call has restarted ICE too often", retry_after_s=AHEAD_MAX_S
+            )
         return mint_token(
-            self._ring,
-            to=self._exchange.port.address,
-            now_s=time.time(),
-            cluster=self.plan.cluster,
-            session_id=session_id,
+            self._ring, to=self._exchange.port.address, now_s=mint_s, cluster=self.plan.cluster, session_id=session_id
         )
 
     def _answering(self, minted: MintedToken, stream: Stream, role: DtlsRole) -> Answering:
