@@ -125,7 +125,7 @@ class Chromium:
 
     def complaints(self) -> list[str]:
         """Return, and forget, the warnings and errors of the console: scripts, content policy, failed requests."""
-        logged: list[dict[str, Any]] = self._driver.get_log("browser")
+        logged: list[dict[str, Any]] = self._driver.execute("getLog", {"type": "browser"})["value"]
         return [entry["message"] for entry in logged if entry["level"] in ("WARNING", "SEVERE")]
 
     def statistics(self) -> dict[str, dict[str, Any]]:
@@ -136,21 +136,15 @@ class Chromium:
         )
         return {entry["type"]: entry for entry in json.loads(text)}
 
-    def screenshot(self, path: Path, *, width: int, height: int | None = None, scale: float = 1) -> None:
-        """Take a picture of the page at a width in CSS pixels; without a height, of all of it."""
-        self.cdp(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height or 800,
-            deviceScaleFactor=scale,
-            mobile=False,
-        )
-        self.run("await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        if height is None:
-            height = self.run("return document.documentElement.scrollHeight")
-            self.cdp(
-                "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
-            )
-            self.run("await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    def screenshot(self, path: Path, *, width: int, scale: float = 1) -> None:
+        """Take a picture of the whole page at a width in CSS pixels."""
+        self.cdp("Emulation.setScrollbarsHidden", hidden=True)
+        self._set_size(width, 800, scale)
+        self._set_size(width, self.run("return document.documentElement.scrollHeight"), scale)
         self._driver.save_screenshot(str(path))
         self.cdp("Emulation.clearDeviceMetricsOverride")
+
+    def _set_size(self, width: int, height: int, scale: float) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
+        self.cdp("Emulation.setDeviceMetricsOverride", **size)
+        self.run("await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")

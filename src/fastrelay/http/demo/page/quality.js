@@ -87,12 +87,16 @@ function pathOf(report, { inbound, transport, pair }) {
     client: end(pair?.localCandidateId),
     codec: codec ? `${codec.mimeType.replace("audio/", "")}, ${codec.clockRate / 1000} kHz` : null,
     dtls: tlsName(transport?.tlsVersion),
-    srtp: transport?.srtpCipher ?? null,
+    srtp: cipherName(transport?.srtpCipher),
   };
 }
 
 function tlsName(version) {
   return { FEFD: "DTLS 1.2", FEFC: "DTLS 1.3" }[version] ?? null;
+}
+
+function cipherName(name) {
+  return { AEAD_AES_128_GCM: "AES-128-GCM", SRTP_AES128_CM_HMAC_SHA1_80: "AES-128-CM" }[name] ?? name ?? null;
 }
 
 function inMs(seconds) {

@@ -1,23 +1,22 @@
 /**
- * The quality panel: figures with their last minute as a line.
+ * The quality panel: figures with their last forty seconds as a line.
  *
  * Lives here: numbers becoming text and lines. Must not live here: where they come from (quality.js).
  */
 
-const SECONDS_SHOWN = 60;
+const SECONDS_SHOWN = 40;
 const SVG = "http://www.w3.org/2000/svg";
 
-const round = (digits) => (value) => value.toFixed(digits);
 const ms = (value) => (value < 10 ? value.toFixed(1) : value.toFixed(0));
 const percent = (value) => (value === 0 ? "0" : value < 0.1 ? (value * 100).toFixed(1) : (value * 100).toFixed(0));
-const kilobits = (value) => round(0)(value / 1000);
+const kilobits = (value) => (value / 1000).toFixed(0);
 
 /** Each tile: where its figures are, how they read, and the least top of its line's scale. */
 const TILES = {
-  rtt: { read: (f) => ({ path: f.rttMs, server: f.serverRttMs }), text: ms, unit: "ms", top: 20 },
-  jitter: { read: (f) => ({ you: f.up.jitterMs, agent: f.down.jitterMs }), text: ms, unit: "ms", top: 10 },
-  loss: { read: (f) => ({ you: f.up.loss, agent: f.down.loss }), text: percent, unit: "%", top: 0.02 },
-  bitrate: { read: (f) => ({ you: f.up.bitrate, agent: f.down.bitrate }), text: kilobits, unit: "kbit/s", top: 40_000 },
+  rtt: { read: (f) => ({ path: f.rttMs, server: f.serverRttMs }), text: ms, top: 2 },
+  jitter: { read: (f) => ({ you: f.up.jitterMs, agent: f.down.jitterMs }), text: ms, top: 5 },
+  loss: { read: (f) => ({ you: f.up.loss, agent: f.down.loss }), text: percent, top: 0.02 },
+  bitrate: { read: (f) => ({ you: f.up.bitrate, agent: f.down.bitrate }), text: kilobits, top: 40_000 },
 };
 
 export class Tiles {
@@ -54,7 +53,7 @@ export class Tiles {
   #drawLines(name, tile) {
     const canvas = this.#root.querySelector(`[data-lines="${name}"]`);
     const all = Object.values(this.#history[name]).flat();
-    const top = Math.max(tile.top, ...all.filter((value) => value !== null)) * 1.1;
+    const top = Math.max(tile.top, ...all.filter((value) => value !== null)) * 1.25;
     const lines = Object.entries(this.#history[name]).map(([part, series]) => {
       const line = document.createElementNS(SVG, "polyline");
       const first = SECONDS_SHOWN - series.length;
