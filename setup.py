@@ -22,7 +22,7 @@ DIRECTIVES = {"language_level": 3, "binding": True, "auto_pickle": False, "autot
 # ext/NAME.pyx each. Every module is linked from all C parts; what it does not call, the linker leaves out.
 MODULES = [
     "codec", "codec_trunk", "host", "relay_core", "relay_down", "relay_loop", "relay_send", "relay_sibling", "relay_up",
-    "trunk_end", "trunk_port", "values",
+    "srtp", "trunk_end", "trunk_port", "values",
 ]  # fmt: skip
 
 flavour = os.environ.get("FASTRELAY_BUILD", "release")

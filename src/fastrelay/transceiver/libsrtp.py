@@ -11,22 +11,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from pylibsrtp import Error, Policy, Session
 
 from fastrelay.transceiver.keying import SrtpKeys, SrtpProfile
-
-__all__ = [
-    "Entry",
-    "Session",
-    "SrtpRefusal",
-    "call_session",
-    "context_of",
-    "find_entry",
-    "open_inbound",
-    "open_outbound",
-]
+from fastrelay.wire.rtp import SrtpRefusal
 
 REPLAY_WINDOW = 1024
 """Packets: twenty seconds of speech may arrive out of order."""
@@ -43,27 +32,6 @@ _PROFILES = {
 }
 
 
-class SrtpRefusal(StrEnum):
-    """Why a packet is not taken."""
-
-    MALFORMED = "too short or long, not RTP, or padded beyond its payload"
-    FORGED = "not sealed with this call's keys"
-    REPLAYED = "was here before"
-    TOO_OLD = "too far behind the latest to tell whether it was here before"
-    UNKNOWN_STREAM = "one SSRC more than a call may use"
-    UNKNOWN_PAYLOAD = "a payload type that was not negotiated"
-    EMPTY = "holds padding alone"
-    FAILED = "libsrtp failed for another reason"
-
-
-# libsrtp 2's srtp_err_status_t
-STATUSES = {
-    7: SrtpRefusal.FORGED,
-    9: SrtpRefusal.REPLAYED,
-    10: SrtpRefusal.TOO_OLD,
-    21: SrtpRefusal.MALFORMED,
-    26: SrtpRefusal.TOO_OLD,
-}
 _TEXTS = {
     "authentication failure": SrtpRefusal.FORGED,
     "replay check failed (bad index)": SrtpRefusal.REPLAYED,

@@ -7,43 +7,25 @@ Lives here: what is checked in which order, on packets in and out. Must not live
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from fastrelay._ext.srtp import RtpPacket
 from fastrelay.errors import WireError
 from fastrelay.transceiver.keying import SrtpKeys
 from fastrelay.transceiver.libsrtp import (
     RTCP_INDEX_LENGTH,
     SEAL_MAX_BYTES,
     TAG_LENGTHS,
-    SrtpRefusal,
     call_session,
     open_inbound,
     open_outbound,
 )
 from fastrelay.transceiver.reception import Reception
-from fastrelay.wire.rtp import HEADER_LENGTH, PACKET_MAX_BYTES, build_header, parse_header, read_payload
+from fastrelay.wire.rtp import HEADER_LENGTH, PACKET_MAX_BYTES, SrtpRefusal, build_header, parse_header, read_payload
 
 STREAMS_MAX = 16
 """SSRCs of one peer in a call. libsrtp keeps a context for each, and scans them: a call needs one or two."""
 PAYLOAD_MAX_BYTES = SEAL_MAX_BYTES - HEADER_LENGTH
 RTCP_HEADER_LENGTH = 8
-
-
-@dataclass(slots=True)
-class RtpPacket:
-    """One authenticated packet."""
-
-    payload_type: int
-    extended_sequence: int
-    timestamp: int
-    ssrc: int
-    is_marked: bool
-    payload: bytes
-
-    @property
-    def sequence(self) -> int:
-        """The 16 bits that were on the wire."""
-        return self.extended_sequence & 0xFFFF
 
 
 class SrtpInbound:

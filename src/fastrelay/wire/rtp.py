@@ -1,13 +1,14 @@
 """RTP's fixed header (RFC 3550 §5.1) and its extended sequence numbers: what is readable before and after SRTP.
 
-Lives here: reading and writing one header, taking padding off, the estimate of the roll-over counter; the readable
-twin of what ext/srtp.pyx does in C. Must not live here: keys, what a payload means, statistics.
+Lives here: reading and writing one header, taking padding off, the estimate of the roll-over counter, the ways a sealed
+packet can end; the readable twin of ext/media/rtp.c. Must not live here: keys, what a payload means, statistics.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from enum import StrEnum
 
 from fastrelay.errors import WireError
 
@@ -20,6 +21,19 @@ CLOCK_RATE = 48_000
 SEQUENCE_MEDIAN = 1 << 15
 
 _FIXED = struct.Struct("!BBHII")
+
+
+class SrtpRefusal(StrEnum):
+    """Why a sealed packet is not taken. The names and the order are those of ext/media/srtp.h."""
+
+    MALFORMED = "too short or long, not RTP, or padded beyond its payload"
+    FORGED = "not sealed with this call's keys"
+    REPLAYED = "was here before"
+    TOO_OLD = "too far behind the latest to tell whether it was here before"
+    UNKNOWN_STREAM = "one SSRC more than a call may use"
+    UNKNOWN_PAYLOAD = "a payload type that was not negotiated"
+    EMPTY = "holds padding alone"
+    FAILED = "libsrtp failed for another reason"
 
 
 @dataclass(frozen=True, slots=True)
