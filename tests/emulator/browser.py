@@ -26,17 +26,17 @@ class Manner:
     """How a browser spaces its checks, and whether it nominates once or with each of them."""
 
     retry_s: float
-    """While no check has been answered yet."""
+    """Until a pair is nominated."""
     first_s: tuple[float, ...]
-    """After the first answers, one after the other."""
+    """From then on, one after the other."""
     steady_s: float
     blackout_s: float
     """Once two in a row are not answered."""
     nominates_always: bool
 
 
-CHROMIUM = Manner(retry_s=0.06, first_s=(0.06, 0.06, 1.1, 1.1), steady_s=2.5, blackout_s=0.48, nominates_always=True)
-FIREFOX = Manner(retry_s=0.1, first_s=(0.05,), steady_s=5.0, blackout_s=1.0, nominates_always=False)
+CHROMIUM = Manner(retry_s=0.06, first_s=(1.08, 1.1), steady_s=2.5, blackout_s=0.48, nominates_always=True)
+FIREFOX = Manner(retry_s=0.1, first_s=(), steady_s=5.0, blackout_s=1.0, nominates_always=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Browser:
         self._timestamp = 0
         self._early: bytes | None = None
         self._next_check_s = now_s
-        self._answered = 0
+        self._kept_up = 0  # checks sent since the nomination
         self._unanswered = 0
         # transactions of checks that may still be answered, and whether they nominate
         self._waiting: OrderedDict[bytes, bool] = OrderedDict()
@@ -177,7 +177,7 @@ class Browser:
         """Both ends have new credentials; DTLS and SRTP go on (RFC 8445 §9)."""
         self.remote, self.ufrag = remote, ufrag
         self.is_nominated = self.is_writable = False
-        self._answered = self._unanswered = 0
+        self._kept_up = self._unanswered = 0
         self._waiting.clear()
         self._next_check_s = now_s
 
@@ -201,11 +201,12 @@ class Browser:
 
     def _interval_s(self) -> float:
         manner = self.manner
-        if not self.is_writable:
+        if not self.is_nominated:
             return manner.retry_s
         if self._unanswered >= 2:
             return manner.blackout_s
-        return manner.first_s[self._answered - 1] if self._answered <= len(manner.first_s) else manner.steady_s
+        self._kept_up += 1
+        return manner.first_s[self._kept_up - 1] if self._kept_up <= len(manner.first_s) else manner.steady_s
 
     def _receive_answer(self, packet: bytes, now_s: float) -> None:
         try:
@@ -220,13 +221,10 @@ class Browser:
         if is_nominating is None:
             self.refused += 1
             return
-        self._answered += 1
         self._unanswered = 0
         self.mapped_address = response.mapped_address
         self.is_nominated = self.is_nominated or is_nominating
-        if not self.is_writable:
-            self.is_writable = True
-            self._next_check_s = min(self._next_check_s, now_s + self._interval_s())
+        self.is_writable = True
         self._start_dtls(now_s)
 
     def _receive_refusal(self, transaction_id: bytes, code: int, now_s: float) -> None:

@@ -80,6 +80,10 @@ class Link:
         self._travelling: list[tuple[float, int, Datagram]] = []
         self._order = 0
 
+    def doom(self, number: int, fate: Fate) -> None:
+        """Give a datagram that is yet to be sent its fate."""
+        self._fates[number] = fate
+
     def send(self, datagram: Datagram, now_s: float) -> None:
         number = len(self.sent)
         self.sent.append(datagram)

@@ -130,15 +130,18 @@ class Shape:
     """Of the browser's flights. A small one cuts its hello into several datagrams, as browsers' hellos come in two."""
     is_controlled: bool = False
     """Whether the browser begins in the wrong role."""
+    is_impostor: bool = False
+    """Whether its certificate is another than its offer named."""
 
 
 def new_call(shape: Shape = Shape(), **network: Unpack[Troubles]) -> Call:
     """A browser that has just got its answer, a session that waits for it, and the network between them."""
     role, manner = shape.server_role, shape.manner
+    named = SERVER if shape.is_impostor else CLIENT
     server = SessionEnd(
         Session(
             IceLite(REMOTE.ufrag, REMOTE.password, UFRAG, 0.0),
-            DtlsEndpoint(SERVER_CONTEXTS, role, [("sha-256", CLIENT.fingerprint)]),
+            DtlsEndpoint(SERVER_CONTEXTS, role, [("sha-256", named.fingerprint)]),
             Stream(ssrc=0x0ECC0, cname="echo", payload_type=PAYLOAD_TYPE, first_sequence=1),
             0.0,
         )
