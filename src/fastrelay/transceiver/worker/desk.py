@@ -53,8 +53,11 @@ SETUP_BUCKETS_MS: Final = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300
 class Desk:
     """All calls of one worker."""
 
-    def __init__(self, plan: WorkerPlan, ring: KeyRing, exchange: Exchange, host: AgentHost) -> None:
+    def __init__(
+        self, plan: WorkerPlan, ring: KeyRing, exchange: Exchange, host: AgentHost, *, trunk: tuple[str, int]
+    ) -> None:
         self.plan = plan
+        self._trunk = trunk
         self._ring = ring
         self._exchange = exchange
         self._host = host
@@ -166,7 +169,6 @@ class Desk:
         """Settings, keys and agent for calls that come from now on."""
         self.plan, self._ring, self._host = plan, ring, host
         self._budget = OfferBudget(plan.offers_per_s, plan.offers_burst, self._loop.time())
-        self._exchange.port.set_ring(ring)
 
     def drain(self, deadline_s: float | None) -> None:
         """Take no more calls; those that are there end by themselves, or with DRAINED after so many seconds."""
@@ -233,9 +235,7 @@ class Desk:
             raise CallRefused(
                 Refusal.TOO_MANY_OFFERS, "this call has restarted ICE too often", retry_after_s=AHEAD_MAX_S
             )
-        return mint_token(
-            self._ring, to=self._exchange.port.address, now_s=mint_s, cluster=self.plan.cluster, session_id=session_id
-        )
+        return mint_token(self._ring, to=self._trunk, now_s=mint_s, cluster=self.plan.cluster, session_id=session_id)
 
     def _answering(self, minted: MintedToken, stream: Stream, role: DtlsRole) -> Answering:
         return Answering(

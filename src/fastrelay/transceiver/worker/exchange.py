@@ -13,11 +13,11 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from fastrelay.media.pace import Pacer
 from fastrelay.transceiver.srtp import RtpPacket, SrtpInbound, SrtpOutbound, open_rtp, seal_rtp
-from fastrelay.transceiver.trunk_port import OpenTrunkPort, Path
+from fastrelay.transceiver.trunk_port import Path
 from fastrelay.transceiver.worker.call import Call
 from fastrelay.wire.demux import PacketClass, classify
 from fastrelay.wire.stun import CheckRefusal, parse_check
@@ -49,10 +49,24 @@ class ExchangeCounts:
     turns: int = 0
 
 
+class FramePort(Protocol):
+    """What an exchange needs of a trunk port (transceiver.trunk_port)."""
+
+    def receive(self) -> list[tuple[Path, bytes]]: ...
+
+    def send(self, frames: Iterable[tuple[Path, bytes]]) -> None: ...
+
+    def send_close(self, paths: Iterable[Path]) -> None: ...
+
+    def tick(self) -> None: ...
+
+    def fileno(self) -> int: ...
+
+
 class Exchange:
     """All calls of a worker by what their datagrams carry: the token in a check, the address on anything else."""
 
-    def __init__(self, port: OpenTrunkPort, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, port: FramePort, loop: asyncio.AbstractEventLoop) -> None:
         self.counts = ExchangeCounts()
         self.pacer = Pacer()
         self.port = port
@@ -68,7 +82,7 @@ class Exchange:
         self._tick_timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        self._loop.add_reader(self.port.fileno(), self._turn)
+        self._loop.add_reader(self.port.fileno(), self.turn)
         self._tick()
 
     def stop(self) -> None:
@@ -117,9 +131,15 @@ class Exchange:
         if not self._is_in_turn:
             self._arm_pace(now_s)
 
+    @property
+    def paths_known(self) -> int:
+        """Of all calls together."""
+        return len(self._by_path)
+
     # --- the turn
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Take what waits on the socket, and send what is due."""
         self._is_in_turn = True
         self.counts.turns += 1
         try:
