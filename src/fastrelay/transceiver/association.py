@@ -313,6 +313,7 @@ class Association(sctp.RTCSctpTransport):
             self._data_channel_queue.clear()
             self._outbound_queue.clear()
             self._sent_queue.clear()
+            self._forward_tsn_chunk = None  # would be sent once more, and start a timer
             self._inbound_streams.clear()
             self._post(self._news.association_closed)
 
