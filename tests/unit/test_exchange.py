@@ -31,6 +31,7 @@ CONTEXTS = DtlsContexts(CERTIFICATE)
 OFFER_FILE = FilePath(__file__).parents[1] / "data" / "sdp" / "chrome156.offer.sdp"
 RELAY, OTHER_RELAY = ("10.0.0.1", 4000), ("10.0.0.2", 4000)
 HOME = ("203.0.113.7", 50_000)
+FRAGMENT = "a=ice-ufrag:new{}\r\na=ice-pwd:freshpasswordof24letters\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
 OPUS_FRAME = b"\x78" + bytes(60)
 
 
@@ -228,6 +229,23 @@ def test_client_that_moves_is_followed_by_its_check() -> None:
         await stage.until(lambda: browser.is_connected, browser)
         assert await echo_of(stage, browser) == OPUS_FRAME
         assert stage.desk.statistics(call_id)["state"] == "established"
+
+    on_stage(play)
+
+
+def test_tokens_that_ice_restarts_replace_are_retired() -> None:
+    async def play(stage: Stage, offer: str) -> None:
+        call_id, browser = await connected(stage, offer)
+        for n in range(3):
+            restarted = await stage.desk.restart_ice(call_id, FRAGMENT.format(n))
+            said = dict(
+                line.removeprefix("a=").split(":", 1) for line in restarted.fragment.split("\r\n") if ":" in line
+            )
+            remote = Remote(said["ice-ufrag"], said["ice-pwd"], browser.remote.fingerprint)
+            browser.restart_ice(remote, f"new{n}", asyncio.get_running_loop().time())
+            await stage.until(lambda: browser.is_connected, browser)
+        assert stage.exchange.tokens_known == 1
+        assert await echo_of(stage, browser) == OPUS_FRAME
 
     on_stage(play)
 

@@ -39,7 +39,7 @@ class CallExchange(Protocol):
 
     def wake(self, call: Call) -> None: ...
 
-    def release(self, call: Call, ufrags: tuple[str, ...]) -> None: ...
+    def release(self, call: Call) -> None: ...
 
 
 class Call:
@@ -62,6 +62,8 @@ class Call:
         self.request = request
         self.path: Path | None = None
         """Where the client is reached: the session's selected path, kept here for the exchange."""
+        self.ufrags: set[str] = set()
+        """Tokens that the exchange takes checks with for this call."""
         self.paths: dict[Path, None] = {}
         """All that the exchange knows this call by, the oldest first."""
         self.inbound: SrtpInbound | None = None
@@ -99,7 +101,7 @@ class Call:
                 await self._channels.close()
         finally:
             # whatever happened: nothing of this call may stay behind
-            self._exchange.release(self, self.session.ice.ufrags)
+            self._exchange.release(self)
             self._on_end(self, self.session.reason or EndReason.STOPPED)
 
     async def _live(self) -> None:

@@ -136,10 +136,7 @@ class Desk:
             raise CallRefused(Refusal.INVALID_OFFER, "the fragment has no a=ice-ufrag to go on with", param="sdp")
         minted = self._mint(session_id_of(call_id), after_s=call.minted_at_s)
         call.minted_at_s = minted.token.minted_at_s
-        former = set(call.session.ice.ufrags)
         call.session.ice.restart(minted.ufrag, minted.password, wanted.ufrag, self._loop.time())
-        for ufrag in former - set(call.session.ice.ufrags):
-            self._exchange.retire(ufrag)
         self._exchange.admit(call, minted.ufrag)
         answering = self._answering(minted, call.session.stream, call.role)
         return RestartedIce(build_fragment(answering, wanted.mids), etag_of(minted.ufrag))

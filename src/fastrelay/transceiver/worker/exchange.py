@@ -98,25 +98,23 @@ class Exchange:
     def admit(self, call: Call, ufrag: str) -> None:
         """Take checks with this token for the call, from now on."""
         self._by_ufrag[ufrag.encode()] = call
+        call.ufrags.add(ufrag)
 
-    def release(self, call: Call, ufrags: Iterable[str]) -> None:
+    def release(self, call: Call) -> None:
         """Forget a call. The relays are told, so that nothing more is forwarded for it."""
-        for ufrag in ufrags:
+        for ufrag in call.ufrags:
             self._by_ufrag.pop(ufrag.encode(), None)
-        closing = [path for path in call.paths if self._by_path.get(path) is call]
-        for path in closing:
-            del self._by_path[path]
+        # a reloaded page may have taken an address to another call, whose flow must stay
+        closing = [path for path in call.session.ice.paths if self._by_client.get(path.client) is call]
+        for path in call.paths:
+            if self._by_path.get(path) is call:
+                del self._by_path[path]
         for client in {path.client for path in call.paths}:
             if self._by_client.get(client) is call:
                 del self._by_client[client]
         self.pacer.forget(call)
         self._send_outbox()  # its last words come before the relay forgets whose they are
-        if call.path is not None and call.path in closing:
-            self.port.send_close([call.path])
-
-    def retire(self, ufrag: str) -> None:
-        """No longer take checks with this token."""
-        self._by_ufrag.pop(ufrag.encode(), None)
+        self.port.send_close(closing)
 
     def post(self, datagrams: list[tuple[Path, bytes]]) -> None:
         """Send these with the rest of this turn."""
@@ -135,6 +133,11 @@ class Exchange:
     def paths_known(self) -> int:
         """Of all calls together."""
         return len(self._by_path)
+
+    @property
+    def tokens_known(self) -> int:
+        """Of all calls together."""
+        return len(self._by_ufrag)
 
     # --- the turn
 
@@ -218,9 +221,17 @@ class Exchange:
             return
         self.counts.checks += 1
         call.session.handle_check(path, payload, now_s)
+        if len(call.ufrags) > len(call.session.ice.ufrags):
+            self._retire(call)
         if call.session.ice.knows(path):
             self._learn(path, call)
         call.after_datagram(now_s)
+
+    def _retire(self, call: Call) -> None:
+        """Take no more checks with tokens that an ICE restart has replaced."""
+        for ufrag in call.ufrags.difference(call.session.ice.ufrags):
+            self._by_ufrag.pop(ufrag.encode(), None)
+            call.ufrags.discard(ufrag)
 
     def _take_lone_audio(self, call: Call, payload: bytes, now_s: float) -> None:
         """The first of a call, or the first after its client or its relay has moved."""
