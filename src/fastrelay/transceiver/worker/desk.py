@@ -33,7 +33,7 @@ from fastrelay.transceiver.session.session import Session, Stream
 from fastrelay.transceiver.session.states import EndReason
 from fastrelay.transceiver.worker.call import Call
 from fastrelay.transceiver.worker.exchange import Exchange
-from fastrelay.transceiver.worker.plan import WorkerPlan
+from fastrelay.transceiver.worker.plan import SOCKETS, WorkerPlan
 from fastrelay.transceiver.worker.tallies import Histogram, OfferBudget
 from fastrelay.wire.sdp import SdpError
 
@@ -121,6 +121,11 @@ class Desk:
         """The unix socket of the worker that has the call, where that is another one."""
         slot = slot_of(call_id)
         return None if slot is None or slot == self.plan.slot else self.plan.socket_of(slot)
+
+    def neighbours(self) -> list[Path]:
+        """The unix sockets of this machine's other workers: those that are there now."""
+        own = self.plan.socket_of(self.plan.slot)
+        return sorted(path for path in self.plan.neighbours.glob(SOCKETS) if path != own)
 
     def etag_of(self, call_id: str) -> str:
         return etag_of(self._find(call_id).session.ice.ufrag)

@@ -92,6 +92,9 @@ class WorkerPlan:
         return self.neighbours / socket_name(slot)
 
 
+SOCKETS: Final = "http-*.sock"
+
+
 def socket_name(slot: int) -> str:
     return f"http-{slot}.sock"
 
