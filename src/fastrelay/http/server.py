@@ -1,13 +1,14 @@
-"""The doors of signalling: sockets that listen, and bounds on who is inside.
+"""The doors of signalling, and bounds on who is inside.
 
-Lives here: connections, their number and their deadlines. Must not live here: requests (app).
+Lives here: connections, their number and their deadlines. Must not live here: taking them off a socket (door), requests
+(app).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
+import ssl
 import traceback
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,6 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
+from fastrelay.http.door import Door
 from fastrelay.http.front import FRONT
 from fastrelay.observe.logs import facts
 
@@ -31,7 +33,6 @@ REQUEST_LINE_BYTES_MAX: Final = 4096
 HEADER_BYTES_MAX: Final = 8190
 """A client secret is up to 6 KiB."""
 HEADERS_MAX: Final = 64
-BACKLOG: Final = 1024
 
 
 class _Faults(logging.LoggerAdapter[logging.Logger]):
@@ -59,37 +60,54 @@ class Doors:
             auto_decompress=False,
             shutdown_timeout=FAREWELL_S,
         )
-        self._listening: list[asyncio.Server] = []
+        self._public: list[Door] = []
+        self._private: list[Door] = []
         self.turned_away = 0
-        """Connections closed, unused, to make room for others."""
+        """Connections closed, idle, to make room for others."""
 
-    async def open(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve on sockets that are bound and listen, TCP or unix. From here on they are ours to close."""
+    async def open(self, sockets: Sequence[socket.socket], *, tls: ssl.SSLContext | None = None) -> None:
+        """Serve on sockets that are bound and listen. From here on they are ours to close.
+
+        TCP sockets are for clients, with TLS where there is a context; unix sockets are for neighbours.
+        """
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
         for each in sockets:
-            open_server = loop.create_unix_server if each.family == socket.AF_UNIX else loop.create_server
-            self._listening.append(await open_server(self._admit, sock=each, backlog=BACKLOG))
+            is_private = each.family == socket.AF_UNIX
+            door = Door(each, self._has_room, self._admit, None if is_private else tls)
+            (self._private if is_private else self._public).append(door)
+            door.open()
 
     def stop_listening(self) -> None:
-        """Take no more connections; those that are there go on."""
-        for listening in self._listening:
-            listening.close()
+        """Take no more connections of clients. Neighbours may still ask: the calls are here."""
+        for door in self._public:
+            door.close()
 
     async def close(self) -> None:
         """Take no more, finish what is under way if that is quick, let go of everything."""
-        self.stop_listening()
+        for door in (*self._public, *self._private):
+            door.close()
+            await door.settle()
         await self._runner.cleanup()
 
+    def _has_room(self) -> bool:
+        present = self._server.connections
+        return len(present) < CONNECTIONS_MAX or self._idle_among(present) is not None
+
     def _admit(self) -> RequestHandler:
-        """A new connection. When all places are taken, the one that has been idle longest gives way."""
+        """For a new connection. When all places are taken, the one that has been idle longest gives way."""
+        present = self._server.connections
+        idle = self._idle_among(present) if len(present) >= CONNECTIONS_MAX else None
+        if idle is not None:
+            self.turned_away += 1
+            idle.force_close()
+        return self._server()
+
+    def _idle_among(self, present: list[RequestHandler]) -> RequestHandler | None:
+        busy = self._app[FRONT].busy
+        return next((each for each in present if each not in busy), None)
+
+    @property
+    def _server(self) -> web.Server:
         server = self._runner.server
         assert server is not None  # set up before anything listens
-        present = server.connections
-        if len(present) >= CONNECTIONS_MAX:
-            busy = self._app[FRONT].busy
-            idle = next((each for each in present if each not in busy), None)
-            if idle is not None:
-                self.turned_away += 1
-                idle.force_close()
-        return server()
+        return server
