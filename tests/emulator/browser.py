@@ -75,7 +75,7 @@ class Browser:
         self.dtls = DtlsEndpoint(contexts, role, [("sha-256", remote.fingerprint)], mtu_bytes=mtu_bytes)
         self.refused = 0
         """Datagrams that were of no use: not for us, not authentic, too early."""
-        self._ssrc, self._payload_type = ssrc, payload_type
+        self.ssrc, self._payload_type = ssrc, payload_type
         self._inbound: SrtpInbound | None = None
         self._outbound: SrtpOutbound | None = None
         self._timestamp = 0
@@ -254,7 +254,7 @@ class Browser:
         keys = self.dtls.keys
         if keys is not None and self._inbound is None:
             self._inbound = SrtpInbound(keys, payload_types=frozenset({self._payload_type}))
-            self._outbound = SrtpOutbound(keys, ssrc=self._ssrc, payload_type=self._payload_type, first_sequence=1)
+            self._outbound = SrtpOutbound(keys, ssrc=self.ssrc, payload_type=self._payload_type, first_sequence=1)
 
     def _receive_audio(self, packet: bytes, now_s: float) -> None:
         if self._inbound is None:

@@ -15,7 +15,7 @@ from typing_extensions import Unpack
 from fastrelay.transceiver.certificate import Certificate
 from fastrelay.transceiver.dtls import DtlsContexts, DtlsEndpoint, DtlsRole
 from fastrelay.transceiver.ice import IceLite
-from fastrelay.transceiver.session.events import SessionEvent
+from fastrelay.transceiver.session.events import Received, SessionEvent
 from fastrelay.transceiver.session.session import Session, Stream
 from fastrelay.transceiver.session.states import State
 from fastrelay.transceiver.srtp import RtpPacket, SrtpRefusal, open_rtp, seal_rtp
@@ -93,6 +93,11 @@ class SessionEnd:
             self.session.handle_rtcp(payload, now_s)
         else:
             self._hear(payload, now_s)
+
+    @property
+    def received(self) -> list[bytes]:
+        """Application data of DTLS."""
+        return [event.data for event in self.events if isinstance(event, Received)]
 
     def take_outgoing(self) -> list[Datagram]:
         self.events += self.session.take_events()
