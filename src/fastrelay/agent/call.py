@@ -5,15 +5,21 @@ Lives here: the public face, every method of it. Must not live here: threads (ho
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from fastrelay.agent.border import Border
 from fastrelay.agent.events import CallEvent
+from fastrelay.agent.voice import Voice
 from fastrelay.errors import FastrelayError
-from fastrelay.media.opus import frame_samples
+from fastrelay.media.opus import Samples, frame_samples, require_rate
 from fastrelay.media.pace import CLOCK_RATE
+from fastrelay.media.pcm import PcmReader, samples_of
 from fastrelay.media.reorder import AudioPacket
 
 
@@ -29,6 +35,7 @@ class Call:
         self._metadata = MappingProxyType(dict(metadata))
         self._border = border
         self._mouth = border.mouth
+        self._voice: Voice | None = None
 
     def __repr__(self) -> str:
         return f"<Call {self._id}{' over' if self.is_over else ''}>"
@@ -54,6 +61,14 @@ class Call:
         """Iterate over what the client says, as Opus frames in order. It ends with the call."""
         return _Payloads(self._border.audio)
 
+    def pcm(self, rate: int = 24_000) -> AsyncIterator[Samples]:
+        """Iterate over the same as PCM: pieces of 20 ms, one channel, int16, at 8,000, 16,000, 24,000 or 48,000.
+
+        What is lost on the way is concealed. While the client sends nothing (a muted microphone) nothing comes.
+        """
+        require_rate(rate)
+        return _Pieces(self._border.audio, rate)
+
     def packets(self) -> AsyncIterator[AudioPacket]:
         """Iterate over the same with time and number of each frame, for who needs to know about gaps."""
         return self._border.audio
@@ -76,6 +91,8 @@ class Call:
         if self._border.end_reason is not None:
             raise self._over()
         mouth = self._mouth
+        if self._voice is not None:
+            self._voice.finish()
         if mouth.is_full:
             stretch = mouth.stretch
             await mouth.wait_for_room()
@@ -85,12 +102,27 @@ class Call:
                 return
         mouth.add((frame, samples))
 
+    async def play_pcm(self, samples: npt.NDArray[np.generic] | bytes, rate: int = 24_000) -> None:
+        """Send PCM, of any length: int16, floats from -1 to 1, or 16-bit bytes; at 8, 16, 24 or 48 kHz.
+
+        What fills no frame of 20 ms waits for more, or for silence. A `flush` drops what this call still has to queue.
+        """
+        require_rate(rate)
+        if self._border.end_reason is None:
+            if self._voice is None:
+                self._voice = Voice(self._mouth)
+            await self._voice.say(samples_of(samples), rate)
+        if self._border.end_reason is not None:
+            raise self._over()
+
     def flush(self) -> None:
         """Say nothing of what is queued: the client hears the last of it within a frame. On any thread."""
         self._mouth.flush()
 
     async def played(self) -> None:
         """Wait until everything queued has been sent, or flushed, or the call is over."""
+        if self._voice is not None:
+            self._voice.finish()
         await self._mouth.wait_for_silence()
 
     # Everything else
@@ -138,3 +170,26 @@ class _Payloads:
 
     async def __anext__(self) -> bytes:
         return (await anext(self._packets)).payload
+
+
+class _Pieces:
+    """The same as PCM. Its decoder is made at the first packet."""
+
+    __slots__ = ("_packets", "_pieces", "_rate", "_reader")
+
+    def __init__(self, packets: AsyncIterator[AudioPacket], rate: int) -> None:
+        self._packets = packets
+        self._rate = rate
+        self._reader: PcmReader | None = None
+        self._pieces: deque[Samples] = deque()
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> Samples:
+        while not self._pieces:
+            packet = await anext(self._packets)
+            if self._reader is None:
+                self._reader = PcmReader(self._rate)
+            self._pieces.extend(self._reader.read(packet))
+        return self._pieces.popleft()

@@ -1,14 +1,18 @@
-"""The echo: the client hears itself, Opus passed through as it came.
+"""The echo: the client hears itself, Opus passed through as it came, and reads what it has written.
 
 Lives here: that, and keeping the delay short. Must not live here: anything that would cost time for each frame.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from fastrelay.agent.call import Call
 from fastrelay.agent.loading import inline
+
+CHANNEL: Final = "events"
+"""The data channel whose messages go back."""
 
 WINDOW_FRAMES: Final = 50
 """A second: how long frames must have waited before the delay counts as standing, and one of them is left out."""
@@ -20,7 +24,19 @@ LATE_S: Final = 0.2
 
 @inline
 async def echo(call: Call) -> None:
-    """Send back what comes. Late frames leave no delay behind: what waits for a whole second is cut down."""
+    """Send everything back."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_echo_messages(call))
+        await _echo_audio(call)
+
+
+async def _echo_messages(call: Call) -> None:
+    async for content in call.messages(CHANNEL):
+        await call.send(CHANNEL, content)
+
+
+async def _echo_audio(call: Call) -> None:
+    """Late frames leave no delay behind: what waits for a whole second is cut down."""
     shortest_s = LATE_S
     frames = 0
     async for frame in call.audio():

@@ -24,6 +24,8 @@ A = TypeVar("A", bound=Callable[..., object])
 
 SHIPPED: Final = {
     "echo": "fastrelay.agent.echo:echo",
+    "recorder": "fastrelay.agent.recorder:recorder",
+    "tone": "fastrelay.agent.tone:tone",
 }
 _MARK: Final = "runs_on_media_loop"
 

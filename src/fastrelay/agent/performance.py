@@ -115,6 +115,8 @@ class Performance:
         if task.cancelled():
             return (None, None) if is_over else ("it cancelled itself", None)
         error = task.exception()
+        if isinstance(error, BaseExceptionGroup) and is_over:  # of a TaskGroup
+            error = error.split(CallEnded)[1]
         if error is None or (is_over and isinstance(error, CallEnded)):
             return None, None
         return describe(error)
