@@ -1,0 +1,87 @@
+"""How many calls one core carries: the search for the largest number that is still on time.
+
+Lives here: the search and its bar. Must not live here: what on time means (punctuality).
+
+Calls are added, a tenth more each time, until a window misses the bar twice; then the last step is halved a few times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bench.calls.ensemble import Ensemble, Window
+
+ON_TIME_MIN = 0.999
+STEP = 0.1
+HALVINGS = 3
+SETTLE_S = 1.0
+OPEN_PER_S = 60
+
+
+@dataclass
+class Capacity:
+    """What a search found."""
+
+    calls: int = 0
+    """The largest number that was on time."""
+    window: Window | None = None
+    """The window that showed it."""
+    tried: list[tuple[int, float, float]] = field(default_factory=list)
+    """Calls, share on time, the server's processor, in the order they were tried."""
+
+
+def is_on_time(window: Window) -> bool:
+    """The bar: frames, and no call lost."""
+    return window.punctuality.share >= ON_TIME_MIN and window.lost_calls == 0
+
+
+def search(ensemble: Ensemble, first: int, limit: int, seconds: float, step: Callable[[], None]) -> Capacity:
+    """Between `first` and `limit` calls."""
+    return Search(ensemble, seconds, step).run(first, limit)
+
+
+class Search:
+    """One search. The number of calls is moved up and down, and watched."""
+
+    def __init__(self, ensemble: Ensemble, seconds: float, step: Callable[[], None]) -> None:
+        self.found = Capacity()
+        self._ensemble = ensemble
+        self._seconds = seconds
+        self._step = step
+        self._open = 0
+
+    def run(self, first: int, limit: int) -> Capacity:
+        calls = min(first, limit)
+        while self._holds(calls) and calls < limit:
+            calls = min(max(calls + 1, round(calls * (1 + STEP))), limit)
+        too_many = calls
+        for _ in range(HALVINGS):
+            between = (self.found.calls + too_many) // 2
+            if between in (self.found.calls, too_many):
+                break
+            if not self._holds(between):
+                too_many = between
+        return self.found
+
+    def _holds(self, calls: int) -> bool:
+        """Whether this many are on time, in the first window or, since a machine hiccups, in a second one."""
+        self._set(calls)
+        for _ in range(2):
+            window = self._ensemble.watch_soundly(self._seconds)
+            self.found.tried.append((calls, window.punctuality.share, window.busy))
+            if is_on_time(window):
+                if calls > self.found.calls:
+                    self.found.calls, self.found.window = calls, window
+                self._step()
+                return True
+        self._step()
+        return False
+
+    def _set(self, calls: int) -> None:
+        if calls > self._open:
+            self._ensemble.open_all(calls - self._open, OPEN_PER_S)
+        elif calls < self._open:
+            self._ensemble.close(self._open - calls)
+        self._open = calls
+        self._ensemble.watch(SETTLE_S)

@@ -1,0 +1,159 @@
+"""Many callers in one process: one loop, one schedule, audio sealed and opened for all that speak at once.
+
+Lives here: the loop, who speaks when, and watching a window. Must not live here: one caller's protocol (caller), orders
+(crowd_child).
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Any
+
+from bench.calls.caller import SAMPLES_PER_FRAME, Caller, Stage
+from bench.calls.punctuality import Punctuality, judge
+from bench.calls.signalling import Signalling
+from fastrelay.transceiver.certificate import Certificate
+from fastrelay.transceiver.dtls import DtlsContexts
+from fastrelay.transceiver.srtp import RtpPacket, SrtpInbound, SrtpOutbound, open_rtp, seal_rtp
+
+SLOT_S = 0.002
+SLOTS = 10
+"""Of one frame's 20 ms: callers are spread over them, as they would be in life."""
+LATE_SLOT_S = 0.01
+"""A slot worked on later than this is the client's own fault, and counted."""
+EDGE_NS = 100_000_000
+"""Watched before and behind a window, so that its edges cut nothing off."""
+
+
+class Crowd:
+    """Callers of one server."""
+
+    def __init__(self, url: str, payloads: list[bytes]) -> None:
+        self.callers: dict[int, Caller] = {}
+        self.late_slots = self.slots = self.refused = 0
+        self._signalling = Signalling(url)
+        self._contexts = DtlsContexts(Certificate.generate(time.time()))
+        self._payloads = payloads
+        self._epoll = select.epoll()
+        self._by_descriptor: dict[int, Caller] = {}
+        self._speaking: list[list[Caller]] = [[] for _ in range(SLOTS)]
+        self._slot = int(time.monotonic() / SLOT_S)
+        self._numbers = 0
+        self._starting: set[Caller] = set()
+        self._look_s = 0.0
+        self._batch: list[tuple[Caller, SrtpInbound, bytes, int]] = []
+
+    def close(self) -> None:
+        self.hang_up(list(self.callers.values()))
+        self._signalling.close()
+        self._epoll.close()
+
+    # --- orders
+
+    def invite(self, group: str, session: dict[str, Any]) -> Caller:
+        """Begin one more call."""
+        caller = Caller(self._numbers, self._contexts, group, time.monotonic())
+        self._numbers += 1
+        self.callers[caller.number] = caller
+        self._by_descriptor[caller.fileno()] = caller
+        self._epoll.register(caller.fileno(), select.EPOLLIN)
+        self._starting.add(caller)
+        self._signalling.ask(caller.number, caller.ours.offer(), session)
+        return caller
+
+    def speak(self, caller: Caller) -> None:
+        """From now on it sends a frame every 20 ms."""
+        min(self._speaking, key=len).append(caller)
+
+    def hang_up(self, callers: list[Caller]) -> None:
+        now_s = time.monotonic()
+        leaving = set(callers)
+        for slot in self._speaking:
+            slot[:] = [caller for caller in slot if caller not in leaving]
+        for caller in callers:
+            del self.callers[caller.number]
+            del self._by_descriptor[caller.fileno()]
+            self._starting.discard(caller)
+            caller.hang_up(now_s)
+
+    def watch(self, callers: list[Caller], is_on: bool) -> None:
+        for caller in callers:
+            caller.arrivals = [] if is_on else None
+
+    def judge(self, callers: list[Caller], from_ns: int, until_ns: int) -> Punctuality:
+        """What has been watched, over a window of the wall clock."""
+        return judge([caller.arrivals or [] for caller in callers], from_ns, until_ns)
+
+    def pass_time(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self.turn()
+
+    # --- the loop
+
+    def turn(self) -> None:
+        """Receive until the next slot, then let those speak whose slot it is, and others do what is due."""
+        events = self._epoll.poll(max((self._slot + 1) * SLOT_S - time.monotonic(), 0))
+        now_s = time.monotonic()
+        for descriptor, _ in events:
+            self._by_descriptor[descriptor].receive(now_s, self._take_audio)
+        if self._batch:
+            self._open()
+        while (self._slot + 1) * SLOT_S <= now_s:
+            self._slot += 1
+            self._speak_slot(now_s)
+        if now_s >= self._look_s:
+            self._look_s = now_s + SLOT_S
+            self._look(now_s)
+
+    def _take_audio(self, caller: Caller, data: bytes, at_ns: int) -> None:
+        if caller.inbound is not None:
+            self._batch.append((caller, caller.inbound, data, at_ns))
+
+    def _open(self) -> None:
+        batch, self._batch = self._batch, []
+        packets = open_rtp([(inbound, data) for _, inbound, data, _ in batch], batch[0][3] // 1000)
+        for (caller, _, _, at_ns), packet in zip(batch, packets, strict=True):
+            if not isinstance(packet, RtpPacket):
+                self.refused += 1
+            elif caller.arrivals is not None:
+                caller.arrivals.append((packet.extended_sequence, at_ns))
+
+    def _speak_slot(self, now_s: float) -> None:
+        self.slots += 1
+        self.late_slots += now_s - self._slot * SLOT_S > LATE_SLOT_S
+        payload = self._payloads[self._slot // SLOTS % len(self._payloads)]
+        senders = []
+        batch: list[tuple[SrtpOutbound, bytes, int, bool]] = []
+        for caller in self._speaking[self._slot % SLOTS]:
+            if caller.outbound is not None and caller.stage is Stage.UP:
+                senders.append(caller)
+                batch.append((caller.outbound, payload, caller.next_timestamp, caller.next_timestamp == 0))
+                caller.next_timestamp = (caller.next_timestamp + SAMPLES_PER_FRAME) & 0xFFFF_FFFF
+        for caller, packet in zip(senders, seal_rtp(batch), strict=True):
+            try:
+                caller.send(packet)
+            except (BlockingIOError, ConnectionRefusedError):
+                caller.strange += 1
+
+    def _look(self, now_s: float) -> None:
+        """Answers that have come; callers with something due."""
+        for answer in self._signalling.answers():
+            caller = self.callers.get(answer.number)
+            if caller is None:
+                continue
+            if answer.problem:
+                caller.fail(answer.problem)
+            else:
+                caller.take_answer(answer.text, now_s)
+        for caller in [*self._starting]:
+            if caller.stage in (Stage.UP, Stage.FAILED):
+                self._starting.discard(caller)
+            elif now_s >= caller.due_s:
+                caller.act(now_s)
+        # the rest have nothing but a check every few seconds: a fiftieth of them is looked at each time
+        at = int(now_s / SLOT_S) % 50
+        for number, caller in self.callers.items():
+            if number % 50 == at and now_s >= caller.due_s:
+                caller.act(now_s)

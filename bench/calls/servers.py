@@ -1,0 +1,185 @@
+"""What answers calls in a benchmark: our transceiver with a relay in front, and aiortc.
+
+Lives here: their processes, where they are pinned, what they cost. Must not live here: callers, figures.
+
+The measured process has processor 0 to itself; relay and callers share processor 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from ipaddress import ip_network
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from bench.load import cpu
+from bench.load.build import ROOT
+from bench.load.failure import BenchFailure
+from bench.load.process import Program
+from fastrelay.io.channel import Channel
+from fastrelay.routing.keys import KeyRing
+from fastrelay.transceiver.worker.orders import Charge, Order, Word
+from fastrelay.transceiver.worker.plan import WorkerPlan
+
+ADDRESS = "127.0.0.1"
+SERVER_CPU = cpu.RELAY_CPU
+STARTED_WITHIN_S = 15.0
+STOPPED_WITHIN_S = 10.0
+BACKLOG = 1024
+CALLS_MAX = 10_000
+PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+class Server(Protocol):
+    """Whatever answers calls at a URL. Entering it starts it."""
+
+    name: str
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def resident_kib(pid: int) -> int:
+    """Memory of a process that is in use."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_KIB
+
+
+class Aiortc:
+    """aiortc's echo, alone on its processor; callers reach it directly."""
+
+    name = "aiortc"
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "bench.calls.aiortc_child"]
+        self._program = Program(command, SERVER_CPU, cpu.NICE_CANDIDATE)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._program.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://{ADDRESS}:{self._program.port()}/v1/realtime/calls"
+
+    @property
+    def pid(self) -> int:
+        return self._program.pid
+
+
+class Transceiver:
+    """One worker of the transceiver as its supervisor would start it, behind a relay."""
+
+    def __init__(self, agent: str, **settings: Any) -> None:
+        self.name = f"fastrelay, {agent}"
+        self.status: Mapping[str, Any] = {}
+        self._agent = agent
+        self._settings = settings
+        self._ready = threading.Event()
+        self._problem = ""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            ring = KeyRing.new(now_s=int(time.time()))
+            command = [sys.executable, "-m", "bench.calls.relay_child", ring.build()]
+            relay = Program(command, cpu.OTHERS_CPU, cpu.NICE_RECEIVER)
+            undo.callback(relay.stop)
+            folder = Path(undo.enter_context(TemporaryDirectory(prefix="fastrelay-bench-")))
+            self._http = undo.enter_context(socket.create_server((ADDRESS, 0), backlog=BACKLOG))
+            self._channel, theirs = Channel.pair()
+            undo.callback(self._channel.close)
+            self._process = self._start(theirs)
+            undo.callback(self._stop)
+            self._hearing = threading.Thread(target=self._hear, name="transceiver")
+            self._hearing.start()
+            self._charge(ring, relay.port(), folder)
+            if not self._ready.wait(STARTED_WITHIN_S):
+                raise BenchFailure(f"the transceiver did not start: {self._problem or 'it says nothing'}")
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://{ADDRESS}:{self._http.getsockname()[1]}/v1/realtime/calls"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _start(self, theirs: Channel) -> subprocess.Popen[bytes]:
+        descriptor = theirs.fileno()
+        command = [sys.executable, "-m", "fastrelay.transceiver.worker", str(descriptor)]
+        process = subprocess.Popen(command, pass_fds=[descriptor], cwd=ROOT, start_new_session=True)
+        theirs.close()
+        cpu.prefer(process.pid, cpu.NICE_CANDIDATE)
+        return process
+
+    def _charge(self, ring: KeyRing, relay_port: int, folder: Path) -> None:
+        plan = WorkerPlan(
+            slot=0,
+            cpu=SERVER_CPU,
+            trunk=(ADDRESS, 0),
+            relays=((ADDRESS, relay_port),),
+            allowed=(ip_network("127.0.0.0/8"),),
+            neighbours=folder,
+            agent=self._agent,
+            calls_max=CALLS_MAX,
+            offers_per_s=CALLS_MAX,
+            offers_burst=CALLS_MAX,
+            is_open=True,
+            **self._settings,
+        )
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as neighbours:
+            neighbours.bind(str(plan.socket_of(0)))
+            neighbours.listen()
+            message = {"kind": Order.PLAN.value, **Charge(plan, ring, None).build()}
+            self._channel.send(message, [self._http.fileno(), neighbours.fileno()])
+
+    def _hear(self) -> None:
+        """Its heartbeats must be taken, or it would wait to be heard."""
+        while True:
+            message = self._channel.receive(timeout_s=None)
+            if message is None:
+                return
+            kind = message.body.get("kind")
+            if kind == Word.READY:
+                self._ready.set()
+            elif kind == Word.STATUS:
+                self.status = message.body.get("status", {})
+            elif kind == Word.FAILED:
+                self._problem = json.dumps(dict(message.body))
+            message.close()
+
+    def _stop(self) -> None:
+        self._channel.send({"kind": Order.STOP.value})
+        try:
+            self._process.wait(STOPPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._hearing.join()

@@ -1,0 +1,76 @@
+"""Offers to a server and answers from it, beside the loop: HTTP would hold up everybody's audio.
+
+Lives here: a few threads with a connection each. Must not live here: SDP (description).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import queue
+import threading
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+CREATED = 201
+PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of an offer: SDP, or a problem."""
+
+    number: int
+    text: str
+    problem: str
+
+
+class Signalling:
+    """POSTs offers to `url`. Close it: its threads end."""
+
+    def __init__(self, url: str, threads: int = 4) -> None:
+        parts = urlsplit(url)
+        self._host, self._path = parts.netloc, parts.path
+        self._asked: queue.SimpleQueue[tuple[int, str, dict[str, Any]] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=self._work, name=f"signalling-{each}") for each in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def ask(self, number: int, offer: str, session: dict[str, Any]) -> None:
+        """Send an offer as soon as a connection is free."""
+        self._asked.put((number, offer, session))
+
+    def answers(self) -> list[Answer]:
+        """Those that have come since."""
+        found = []
+        while not self._answers.empty():
+            found.append(self._answers.get())
+        return found
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._asked.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        connection = http.client.HTTPConnection(self._host, timeout=PATIENCE_S)
+        while (wanted := self._asked.get()) is not None:
+            number, offer, session = wanted
+            try:
+                self._answers.put(self._ask(connection, number, offer, session))
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                self._answers.put(Answer(number, "", f"{type(error).__name__}: {error}"))
+        connection.close()
+
+    def _ask(self, connection: http.client.HTTPConnection, number: int, offer: str, session: dict[str, Any]) -> Answer:
+        body = json.dumps({"sdp": offer, "session": session})
+        connection.request("POST", self._path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        text = response.read().decode()
+        if response.status != CREATED:
+            return Answer(number, "", f"HTTP {response.status}: {text[:200]}")
+        return Answer(number, text, "")
