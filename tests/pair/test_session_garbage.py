@@ -75,6 +75,25 @@ def is_other_than(sent: list[bytes]) -> Callable[[bytes], bool]:
     return lambda payload: payload not in known
 
 
+# --- during set-up
+
+
+@ROLES
+@pytest.mark.parametrize("client", [None, STRANGER], ids=["from the client", "from a stranger"])
+@pytest.mark.parametrize("seed", range(5))
+def test_garbage_during_set_up_does_not_keep_a_call_from_it(role: DtlsRole, client: Address | None, seed: int) -> None:
+    """Every 5 ms: random bytes of every protocol, and beginnings of what the browser has sent so far."""
+    chance = random.Random(seed)
+    call = new_call(Shape(role))
+    while not call.is_connected:
+        assert call.network.now_s < 1
+        thrown = [bytes([first]) + chance.randbytes(chance.randrange(100)) for first in range(256)]
+        thrown += [sent.payload[: chance.randrange(1, len(sent.payload))] for sent in call.network.up.sent]
+        throw(call, thrown, client)
+        call.network.run_for(0.005)
+    assert_unharmed(call)
+
+
 # --- from anywhere
 
 

@@ -362,6 +362,22 @@ def test_c_answers_any_packet_alike(packet: bytes) -> None:
 
 
 @given(packet=st.one_of(MESSAGES, EDITED, st.binary(max_size=120)))
+def test_relay_and_transceiver_read_any_check_alike(packet: bytes) -> None:
+    try:
+        request = stun.parse_request(packet)
+    except WireError:
+        return
+    check = parse_check(packet)
+    token, colon, client_ufrag = request.username.encode().partition(b":")
+    if isinstance(check, Check):
+        assert (check.token, check.integrity_offset) == (token, request.integrity_offset)
+        assert stun.is_signed(packet, request, PASSWORD) == integrity_matches(packet, check, PASSWORD)
+    else:
+        assert check is NO_USERNAME
+        assert not (token and colon and client_ufrag)
+
+
+@given(packet=st.one_of(MESSAGES, EDITED, st.binary(max_size=120)))
 def test_any_packet_is_read_or_a_wire_error(packet: bytes) -> None:
     try:
         request = stun.read_request(packet, PASSWORD)
