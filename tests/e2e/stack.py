@@ -140,6 +140,7 @@ class Stack:
         dtls_role: Literal["passive", "active"] = "passive",
     ) -> None:
         self._folder = folder
+        self.dtls_role = dtls_role
         self._settings = {"agent": agent, "dtls_role": dtls_role}
 
     def __enter__(self) -> Self:
