@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
 from enum import Enum, auto
 
 from bench.calls.description import PAYLOAD_TYPE, Ours, Theirs
@@ -23,9 +22,10 @@ CHECK_EVERY_S = 2.5
 """As Chromium checks a stable pair."""
 SAMPLES_PER_FRAME = 960
 SO_TIMESTAMPNS = 35
-_STAMP = struct.Struct("=qq")
-DATAGRAM_MAX_BYTES = 2048
-ANCILLARY_BYTES = socket.CMSG_SPACE(_STAMP.size)
+STAMP = struct.Struct("=qq")
+"""Seconds and nanoseconds: when the kernel has got a datagram."""
+DTLS_FIRST, RTP_FIRST = 20, 128
+"""First bytes, RFC 7983."""
 
 
 class Stage(Enum):
@@ -40,7 +40,7 @@ class Stage(Enum):
 
 
 class Caller:
-    """One call. Whoever owns it calls `receive` when its socket is readable and `act` when `due_s` has come."""
+    """One call. Its owner reads the socket with `receive`, hands on what is no audio, and calls `act` at `due_s`."""
 
     def __init__(self, number: int, contexts: DtlsContexts, group: str, now_s: float) -> None:
         self.number = number
@@ -63,7 +63,7 @@ class Caller:
         self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._socket.bind((ADDRESS, 0))
         self.send = self._socket.send
-        self._receive = self._socket.recvmsg
+        self.receive = self._socket.recvmsg
         self.ours = Ours.fresh(self._socket.getsockname(), contexts.certificate.fingerprint, 1 + number)
         self._theirs: Theirs | None = None
         self._dtls: DtlsEndpoint | None = None
@@ -108,24 +108,15 @@ class Caller:
             self._follow_dtls(now_s)
         self._set_due()
 
-    def receive(self, now_s: float, audio: Callable[[Caller, bytes, int], None]) -> None:
-        """Take one datagram; audio goes to `audio` with its arrival time, for a batch."""
-        try:
-            data, ancillary, _, _ = self._receive(DATAGRAM_MAX_BYTES, ANCILLARY_BYTES)
-        except (BlockingIOError, ConnectionRefusedError):
-            return
-        first = data[0] if data else 0
-        if first >= 128:
-            if 192 <= data[1] <= 223:
-                return  # RTCP: it is not measured here
-            seconds, nanoseconds = _STAMP.unpack(ancillary[0][2])
-            audio(self, data, seconds * 1_000_000_000 + nanoseconds)
-        elif first >= 20:
-            if self._dtls is not None:
-                self._dtls.handle(data, now_s)
-                self._follow_dtls(now_s)
-        else:
+    def take(self, data: bytes, now_s: float) -> None:
+        """Take a datagram that is no audio."""
+        if not data or data[0] >= RTP_FIRST:
+            return  # RTCP: it is not measured here
+        if data[0] < DTLS_FIRST:
             self._take_stun(data, now_s)
+        elif self._dtls is not None:
+            self._dtls.handle(data, now_s)
+            self._follow_dtls(now_s)
         self._set_due()
 
     def hang_up(self, now_s: float) -> None:

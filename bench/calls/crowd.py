@@ -7,10 +7,11 @@ Lives here: the loop, who speaks when, and watching a window. Must not live here
 from __future__ import annotations
 
 import select
+import socket
 import time
 from typing import Any
 
-from bench.calls.caller import SAMPLES_PER_FRAME, Caller, Stage
+from bench.calls.caller import RTP_FIRST, SAMPLES_PER_FRAME, STAMP, Caller, Stage
 from bench.calls.punctuality import Punctuality, judge
 from bench.calls.signalling import Signalling
 from fastrelay.transceiver.certificate import Certificate
@@ -22,6 +23,11 @@ SLOTS = 10
 """Of one frame's 20 ms: callers are spread over them, as they would be in life."""
 LATE_SLOT_S = 0.01
 """A slot worked on later than this is the client's own fault, and counted."""
+LOOKS = 50
+"""Turns in which every caller is looked at once for something due."""
+RTP = bytes([RTP_FIRST])
+DATAGRAM_MAX_BYTES = 2048
+ANCILLARY_BYTES = socket.CMSG_SPACE(STAMP.size)
 EDGE_NS = 100_000_000
 """Watched before and behind a window, so that its edges cut nothing off."""
 
@@ -42,7 +48,7 @@ class Crowd:
         self._numbers = 0
         self._starting: set[Caller] = set()
         self._look_s = 0.0
-        self._batch: list[tuple[Caller, SrtpInbound, bytes, int]] = []
+        self._waiting: list[list[Caller]] = [[] for _ in range(LOOKS)]
 
     def close(self) -> None:
         self.hang_up(list(self.callers.values()))
@@ -59,6 +65,7 @@ class Crowd:
         self._by_descriptor[caller.fileno()] = caller
         self._epoll.register(caller.fileno(), select.EPOLLIN)
         self._starting.add(caller)
+        self._waiting[caller.number % LOOKS].append(caller)
         self._signalling.ask(caller.number, caller.ours.offer(), session)
         return caller
 
@@ -69,7 +76,7 @@ class Crowd:
     def hang_up(self, callers: list[Caller]) -> None:
         now_s = time.monotonic()
         leaving = set(callers)
-        for slot in self._speaking:
+        for slot in (*self._speaking, *self._waiting):
             slot[:] = [caller for caller in slot if caller not in leaving]
         for caller in callers:
             del self.callers[caller.number]
@@ -96,10 +103,7 @@ class Crowd:
         """Receive until the next slot, then let those speak whose slot it is, and others do what is due."""
         events = self._epoll.poll(max((self._slot + 1) * SLOT_S - time.monotonic(), 0))
         now_s = time.monotonic()
-        for descriptor, _ in events:
-            self._by_descriptor[descriptor].receive(now_s, self._take_audio)
-        if self._batch:
-            self._open()
+        self._receive(events, now_s)
         while (self._slot + 1) * SLOT_S <= now_s:
             self._slot += 1
             self._speak_slot(now_s)
@@ -107,18 +111,30 @@ class Crowd:
             self._look_s = now_s + SLOT_S
             self._look(now_s)
 
-    def _take_audio(self, caller: Caller, data: bytes, at_ns: int) -> None:
-        if caller.inbound is not None:
-            self._batch.append((caller, caller.inbound, data, at_ns))
-
-    def _open(self) -> None:
-        batch, self._batch = self._batch, []
-        packets = open_rtp([(inbound, data) for _, inbound, data, _ in batch], batch[0][3] // 1000)
-        for (caller, _, _, at_ns), packet in zip(batch, packets, strict=True):
+    def _receive(self, events: list[tuple[int, int]], now_s: float) -> None:
+        """One datagram of each socket that has some; all audio is opened at once."""
+        owners: list[tuple[Caller, bytes]] = []
+        sealed: list[tuple[SrtpInbound, bytes]] = []
+        for descriptor, _ in events:
+            caller = self._by_descriptor[descriptor]
+            try:
+                data, ancillary, _, _ = caller.receive(DATAGRAM_MAX_BYTES, ANCILLARY_BYTES)
+            except (BlockingIOError, ConnectionRefusedError):
+                continue
+            inbound = caller.inbound
+            if inbound is not None and data[:1] >= RTP and not 192 <= data[1] <= 223:
+                owners.append((caller, ancillary[0][2]))
+                sealed.append((inbound, data))
+            else:
+                caller.take(data, now_s)
+        if not owners:
+            return
+        for (caller, stamp), packet in zip(owners, open_rtp(sealed, int(now_s * 1e6)), strict=True):
             if not isinstance(packet, RtpPacket):
                 self.refused += 1
             elif caller.arrivals is not None:
-                caller.arrivals.append((packet.extended_sequence, at_ns))
+                seconds, nanoseconds = STAMP.unpack(stamp)
+                caller.arrivals.append((packet.extended_sequence, seconds * 1_000_000_000 + nanoseconds))
 
     def _speak_slot(self, now_s: float) -> None:
         self.slots += 1
@@ -152,8 +168,7 @@ class Crowd:
                 self._starting.discard(caller)
             elif now_s >= caller.due_s:
                 caller.act(now_s)
-        # the rest have nothing but a check every few seconds: a fiftieth of them is looked at each time
-        at = int(now_s / SLOT_S) % 50
-        for number, caller in self.callers.items():
-            if number % 50 == at and now_s >= caller.due_s:
+        # the rest have nothing but a check every few seconds: those of one slot are looked at each time
+        for caller in self._waiting[self._slot % len(self._waiting)]:
+            if now_s >= caller.due_s:
                 caller.act(now_s)
