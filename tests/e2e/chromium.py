@@ -91,6 +91,26 @@ class Chromium:
     def reload(self) -> None:
         self._driver.refresh()
 
+    @property
+    def tab(self) -> str:
+        """The tab in front. Set it to another to bring that in front."""
+        return self._driver.current_window_handle
+
+    @tab.setter
+    def tab(self, tab: str) -> None:
+        self._driver.switch_to.window(tab)
+
+    def open_tab(self, url: str) -> None:
+        """Load a page beside the one in front, which goes on behind it."""
+        self._driver.switch_to.new_window("tab")
+        # The script of the first tab is not that of others.
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", source=REMEMBER_PEERS)
+        self.open(url)
+
+    def close_tab(self) -> None:
+        """Close the tab in front; another one must be chosen next."""
+        self._driver.close()
+
     def run(self, script: str, *args: Any) -> Any:
         """Run the body of an async function in the page and return what it returns."""
         return self._driver.execute_script(f"return (async (...args) => {{ {script} }})(...arguments)", *args)

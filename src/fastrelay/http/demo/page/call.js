@@ -105,6 +105,7 @@ export class Call extends EventTarget {
     } catch {
       return; // not for us: the figures of the next second will do
     }
+    if (this.#isLive) this.#recovery.expectPackets();
     this.#tell("telemetry", telemetry);
   }
 

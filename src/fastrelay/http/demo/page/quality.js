@@ -96,7 +96,7 @@ function tlsName(version) {
 }
 
 function cipherName(name) {
-  return { AEAD_AES_128_GCM: "AES-128-GCM", SRTP_AES128_CM_HMAC_SHA1_80: "AES-128-CM" }[name] ?? name ?? null;
+  return { SRTP_AEAD_AES_128_GCM: "AES-128-GCM", SRTP_AES128_CM_HMAC_SHA1_80: "AES-128-CM" }[name] ?? name ?? null;
 }
 
 function inMs(seconds) {

@@ -1,15 +1,18 @@
 /**
  * What a call does about a network that went away or changed.
  *
- * Lives here: when ICE is restarted, how often, and when to give up. Must not live here: HTTP (signalling.js), the SDP
- * of a restart (fragment.js).
+ * Lives here: noticing it, when ICE is restarted, how often, and when to give up. Must not live here: HTTP
+ * (signalling.js), the SDP of a restart (fragment.js).
  */
 
 import { fragmentOf, renewedAnswer } from "./fragment.js";
 import { Problem } from "./signalling.js";
 
-// A browser often finds its way back by itself within seconds; a restart before that would only disturb it.
-const PATIENCE_MS = 2_500;
+// A browser takes five to eight seconds to call a connection disconnected. The server sends telemetry every second, so
+// that its silence tells much sooner.
+const SILENCE_MS = 2_200;
+const LOOK_EVERY_MS = 400;
+const WAIT_FOR_RESTART_MS = 2_500;
 const RETRY_AFTER_MS = [500, 1_000, 2_000, 4_000, 4_000, 4_000, 4_000, 4_000];
 
 export class Recovery {
@@ -22,6 +25,9 @@ export class Recovery {
   #isRestarting = false;
   #attempts = 0;
   #timer = null;
+  #looking = null;
+  #received = 0;
+  #heardAtMs = 0;
   #onOnline = () => this.#isInterrupted && this.#begin(0);
 
   constructor(peer, { restart, answer, onInterrupted, onResumed, onLost }) {
@@ -32,24 +38,52 @@ export class Recovery {
     addEventListener("online", this.#onOnline);
   }
 
-  /** Take note of the connection's state; acts on trouble and on its end. */
+  /** Take note of the connection's state. */
   follow(iceConnectionState) {
-    if (iceConnectionState === "connected" || iceConnectionState === "completed") {
-      clearTimeout(this.#timer);
-      this.#attempts = 0;
-      if (this.#isInterrupted) this.#tell.onResumed();
-      this.#isInterrupted = false;
-    } else if (iceConnectionState === "disconnected" || iceConnectionState === "failed") {
-      if (!this.#isInterrupted) this.#tell.onInterrupted();
-      this.#isInterrupted = true;
-      this.#begin(iceConnectionState === "failed" ? 0 : PATIENCE_MS);
-    }
+    if (iceConnectionState === "connected" || iceConnectionState === "completed") this.#resume();
+    else if (iceConnectionState === "disconnected" || iceConnectionState === "failed") this.#interrupt();
+  }
+
+  /** Something has come that is sent every second: from now on silence is a sign. */
+  expectPackets() {
+    this.#heardAtMs = performance.now();
+    this.#looking ??= setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
 
   stop() {
     this.#isStopped = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#looking);
     removeEventListener("online", this.#onOnline);
+  }
+
+  async #look() {
+    const report = await this.#peer.getStats();
+    const received = [...report.values()].find((entry) => entry.type === "transport")?.bytesReceived;
+    if (received === undefined || this.#isStopped) return; // a browser that does not count: ICE's word has to do
+    const now = performance.now();
+    if (received !== this.#received) {
+      this.#received = received;
+      this.#heardAtMs = now;
+      this.#resume();
+    } else if (now - this.#heardAtMs > SILENCE_MS) {
+      this.#interrupt();
+    }
+  }
+
+  #interrupt() {
+    if (this.#isInterrupted) return;
+    this.#isInterrupted = true;
+    this.#tell.onInterrupted();
+    this.#begin(0);
+  }
+
+  #resume() {
+    if (!this.#isInterrupted) return;
+    this.#isInterrupted = false;
+    clearTimeout(this.#timer);
+    this.#attempts = 0;
+    this.#tell.onResumed();
   }
 
   #begin(afterMs) {
@@ -69,10 +103,10 @@ export class Recovery {
     } finally {
       this.#isRestarting = false;
     }
-    if (this.#isStopped) return;
+    if (this.#isStopped || !this.#isInterrupted) return;
     const afterMs = RETRY_AFTER_MS[this.#attempts++];
     if (afterMs === undefined) this.#tell.onLost(new Problem("connection_lost", "No restart succeeded."));
-    else this.#begin(afterMs + PATIENCE_MS); // does nothing when the connection is back by then
+    else this.#begin(afterMs + WAIT_FOR_RESTART_MS);
   }
 
   async #negotiate() {
