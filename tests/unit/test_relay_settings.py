@@ -15,11 +15,11 @@ import pytest
 from fastrelay.config.addresses import parse_network
 from fastrelay.errors import ConfigError
 from fastrelay.relay.dataplane.limits import Limits
-from fastrelay.relay.reload import ring_changes
 from fastrelay.relay.resources import open_worker
 from fastrelay.relay.settings import ALLOWED_MAX, LISTENERS_MAX, LOCALS_MAX, RelaySettings
 from fastrelay.routing.keys import Key, KeyRing
 from fastrelay.service.privileges import choose_cpus
+from fastrelay.service.tallies import ring_changes
 
 LIMITS_H = (Path(__file__).parents[2] / "ext" / "limits.h").read_text()
 SETTINGS = RelaySettings(

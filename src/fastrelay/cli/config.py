@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from fastrelay.cli.keys import as_json
-from fastrelay.cli.relay_options import config_option
+from fastrelay.cli.setting_options import config_option
 from fastrelay.config.description import json_schema, markdown, schema_lines, value_lines
 from fastrelay.relay.configuration import read_relay
 from fastrelay.relay.schema import RELAY_SCHEMA

@@ -20,6 +20,7 @@ from fastrelay.cli.status import status
 from fastrelay.cli.token import token
 from fastrelay.cli.top import top
 from fastrelay.cli.trace import trace
+from fastrelay.cli.transceiver import transceiver
 from fastrelay.cli.up import up
 from fastrelay.cli.upgrade import reload, upgrade
 from fastrelay.errors import ConfigError, FastrelayError
@@ -46,6 +47,7 @@ fastrelay.add_command(status)
 fastrelay.add_command(token)
 fastrelay.add_command(top)
 fastrelay.add_command(trace)
+fastrelay.add_command(transceiver)
 fastrelay.add_command(up)
 fastrelay.add_command(upgrade)
 

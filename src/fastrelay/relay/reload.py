@@ -15,8 +15,8 @@ from fastrelay.errors import ConfigError
 from fastrelay.relay.addresses import mark_leaving, open_new
 from fastrelay.relay.crew import Crew
 from fastrelay.relay.settings import RelaySettings, Steering
-from fastrelay.routing.keys import KeyRing
 from fastrelay.service.privileges import choose_cpus
+from fastrelay.service.tallies import ring_changes
 
 FIXED: Final = {
     "trunk": "--trunk",
@@ -85,14 +85,3 @@ def refuse_fixed(old: RelaySettings, new: RelaySettings) -> None:
     changed += [option for name, option in SIZES.items() if getattr(old.limits, name) != getattr(new.limits, name)]
     if changed:
         raise ConfigError(changed[0], "cannot change while the relay runs; restart it")
-
-
-def ring_changes(old: KeyRing, new: KeyRing) -> dict[str, list[int]]:
-    """Which key ids came, went, or have other times. An id with another secret came and went."""
-    before = {(key.id, key.secret): key for key in old.keys}
-    after = {(key.id, key.secret): key for key in new.keys}
-    return {
-        "added": [key.id for name, key in after.items() if name not in before],
-        "dropped": [key.id for name, key in before.items() if name not in after],
-        "changed": [key.id for name, key in after.items() if name in before and key != before[name]],
-    }

@@ -1,6 +1,7 @@
 """What a supervisor remembers beside its workers, and its successor after an upgrade goes on with.
 
-Lives here: those numbers, and a key ring as it may be shown. Must not live here: what is done with them (supervisor).
+Lives here: those numbers, and a key ring and its changes as they may be shown. Must not live here: what is done with
+them (supervisor).
 """
 
 from __future__ import annotations
@@ -41,3 +42,14 @@ def key_statuses(ring: KeyRing, now_s: int) -> tuple[KeyStatus, ...]:
     minting = ring.minting_key(now_s).id if any(key.is_minting(now_s) for key in ring.keys) else None
     statuses = [KeyStatus(key.id, key.mint_from_s, key.open_until_s, key.id == minting) for key in ring.keys]
     return tuple(statuses)
+
+
+def ring_changes(old: KeyRing, new: KeyRing) -> dict[str, list[int]]:
+    """Which key ids came, went, or have other times. An id with another secret came and went."""
+    before = {(key.id, key.secret): key for key in old.keys}
+    after = {(key.id, key.secret): key for key in new.keys}
+    return {
+        "added": [key.id for name, key in after.items() if name not in before],
+        "dropped": [key.id for name, key in before.items() if name not in after],
+        "changed": [key.id for name, key in after.items() if name in before and key != before[name]],
+    }

@@ -52,12 +52,6 @@ class Signalling:
     certificate_file: Path | None = None
     key_file: Path | None = None
 
-    @property
-    def url(self) -> str:
-        """Where a browser on this machine finds it."""
-        scheme = "http" if self.certificate_file is None else "https"
-        return f"{scheme}://{format_endpoint(*self.listen)}/"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransceiverSettings:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ class Worker:
         self._prepared: tuple[int, Charge, LoadedAgent] | None = None
         self._hosts = [AgentHost(agent, self._loop)]
         self._exchange = Exchange(port, self._loop)
-        self._desk = Desk(charge.plan, charge.ring, self._exchange, self._hosts[0])
+        self._desk = Desk(charge.plan, charge.ring, self._exchange, self._hosts[0], trunk=port.address)
         self._keeper = SecretKeeper(charge.ring)
         self._app = build_app(self._desk, self._keeper, http_settings(charge))
         self._doors = Doors(self._app)
@@ -88,7 +89,9 @@ class Worker:
         self._desk.start()
         await self._doors.open(self._sockets, tls=self._tls)
         self._loop.add_reader(self._channel.fileno(), self._take_messages)
-        self._say(Word.READY, trunk=list(self._port.address), agent=self._agent.name, warnings=self._port.warnings)
+        self._say(
+            Word.READY, trunk=list(self._port.address), release=version("fastrelay"), warnings=self._port.warnings
+        )
         heartbeat = self._loop.create_task(self._beat())
         try:
             await self._is_over.wait()
@@ -168,7 +171,7 @@ class Worker:
     def _supervisor_has_gone(self) -> None:
         self._loop.remove_reader(self._channel.fileno())
         LOG.warning("the supervisor has gone, this worker drains by itself", extra=facts(calls=self._calls))
-        self._begin_drain(self._charge.plan.drain_timeout_s)
+        self._begin_drain(self._charge.plan.drain_timeout_s, keeps_door=False)
 
     @property
     def _calls(self) -> int:
@@ -177,11 +180,13 @@ class Worker:
 
     def _drain(self, body: Mapping[str, Any]) -> None:
         deadline_s = body.get("deadline_s")
-        self._begin_drain(float(deadline_s) if isinstance(deadline_s, (int, float)) else None)
+        deadline_s = float(deadline_s) if isinstance(deadline_s, (int, float)) else None
+        self._begin_drain(deadline_s, keeps_door=body.get("keeps_door") is True)
 
-    def _begin_drain(self, deadline_s: float | None) -> None:
+    def _begin_drain(self, deadline_s: float | None, *, keeps_door: bool) -> None:
         was_draining = self._desk.is_draining
-        self._doors.stop_listening()
+        if not keeps_door:  # there is someone else, or nobody any more, to take what comes
+            self._doors.stop_listening()
         self._desk.drain(deadline_s)
         if not was_draining:
             LOG.info("worker drains", extra=facts(slot=self._charge.plan.slot, calls=self._calls))
@@ -258,6 +263,7 @@ class Worker:
         if agent is not self._agent:
             self._hosts.append(AgentHost(agent, self._loop))
         self._charge, self._agent = charge, agent
+        self._port.set_ring(charge.ring)
         self._keeper.set_ring(charge.ring)
         reload_settings(self._app, http_settings(charge))
         if self._tls is not None and charge.plan.certificate_file is not None and charge.plan.key_file is not None:
