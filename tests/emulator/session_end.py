@@ -85,7 +85,7 @@ class SessionEnd:
         kind = classify(payload)
         if kind is PacketClass.STUN:
             self.session.handle_check(path, payload, now_s)
-        elif kind is PacketClass.OTHER or not self.session.follow(path, now_s):
+        elif kind is PacketClass.OTHER or not self.session.ice.knows(path):
             self.refused += 1
         elif kind is PacketClass.DTLS:
             self.session.handle_dtls(payload, now_s)
@@ -145,7 +145,7 @@ def new_call(shape: Shape = Shape(), **network: Unpack[Troubles]) -> Call:
     named = SERVER if shape.is_impostor else CLIENT
     server = SessionEnd(
         Session(
-            IceLite(REMOTE.ufrag, REMOTE.password, UFRAG, 0.0),
+            IceLite(REMOTE.ufrag, REMOTE.password, UFRAG),
             DtlsEndpoint(SERVER_CONTEXTS, role, [("sha-256", named.fingerprint)]),
             Stream(ssrc=0x0ECC0, cname="echo", payload_type=PAYLOAD_TYPE, first_sequence=1),
             0.0,

@@ -10,7 +10,7 @@ import pytest
 from tests import golden
 from tests.emulator.browser import Browser
 from tests.emulator.network import Datagram
-from tests.unit.test_exchange import HOME, OPUS_FRAME, OTHER_RELAY, RELAY, Stage, connected, echo_of, on_stage
+from tests.unit.exchange_stage import HOME, OPUS_FRAME, OTHER_RELAY, RELAY, Stage, connected, echo_of, on_stage
 
 NEIGHBOUR = ("203.0.113.8", 50_000)
 STRANGER = ("198.51.100.66", 6_666)

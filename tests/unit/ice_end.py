@@ -28,7 +28,7 @@ class Ice(IceLite):
     __slots__ = ()
 
     def __init__(self, consent_s: float = 30.0) -> None:
-        super().__init__(UFRAG, PASSWORD, REMOTE, T0_S, consent_s=consent_s)
+        super().__init__(UFRAG, PASSWORD, REMOTE, consent_s=consent_s)
 
     def check(
         self, path: Path, now_s: float = T0_S, *, nominates: bool = False, name: str = NAME, password: str = PASSWORD

@@ -33,7 +33,7 @@ def test_checks_of_real_clients_are_answered(name: str) -> None:
     packets = [packet.payload for packet in golden.load(name) if packet.direction == "client" and packet.kind == "stun"]
     checks = [golden.with_ticket(packet, UFRAG, PASSWORD) for packet in packets if golden.is_check(packet)]
     remote = dict(golden.walk(checks[0]))[0x0006].decode().partition(":")[2]
-    ice = IceLite(UFRAG, PASSWORD, remote, T0_S)
+    ice = IceLite(UFRAG, PASSWORD, remote)
     for check in checks:
         answer = ice.handle(A, check, T0_S)
         assert answer is not None

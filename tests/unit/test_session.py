@@ -59,8 +59,7 @@ class Client:
 
     def flush(self) -> None:
         for datagram in self.dtls.take_outgoing():
-            if self.session.follow(self.path, self.now_s):
-                self.session.handle_dtls(datagram, self.now_s)
+            self.session.handle_dtls(datagram, self.now_s)
 
     def connect(self) -> None:
         self.dtls.start(self.now_s)
@@ -82,7 +81,7 @@ class Client:
 def new_client(*, role: DtlsRole = DtlsRole.PASSIVE, fingerprint: str = THEIRS.fingerprint) -> Client:
     """A session of this role, and its client."""
     session = Session(
-        IceLite(UFRAG, PASSWORD, CLIENT_UFRAG, 0.0, consent_s=LIMITS.consent_s),
+        IceLite(UFRAG, PASSWORD, CLIENT_UFRAG, consent_s=LIMITS.consent_s),
         DtlsEndpoint(CONTEXTS, role, [("sha-256", fingerprint)], timeout_s=LIMITS.handshake_s),
         Stream(ssrc=0x1234, cname="call", payload_type=OPUS, first_sequence=7),
         0.0,

@@ -35,7 +35,7 @@ class CheckAnswer(NamedTuple):
     is_first: bool
     """No check was ever successful before: DTLS may start."""
     has_moved: bool
-    """The selected path was another before: what is sent from now on takes the new one."""
+    """The client is at another address than before. That another relay carries it is no move: see `selected`."""
 
 
 class _Credentials(NamedTuple):
@@ -59,16 +59,15 @@ class IceLite:
         "_clients",
         "_consent_s",
         "_credentials",
+        "_home",
         "_is_nominated",
         "_nominations",
         "consent_until_s",
-        "created_s",
         "refused",
         "selected",
     )
 
-    def __init__(self, ufrag: str, password: str, remote_ufrag: str, now_s: float, *, consent_s: float = 30.0) -> None:
-        self.created_s = now_s
+    def __init__(self, ufrag: str, password: str, remote_ufrag: str, *, consent_s: float = 30.0) -> None:
         self.selected: Path | None = None
         """Where to send: the path nominated last; while none is, the one checked last."""
         self.consent_until_s: float | None = None
@@ -82,6 +81,8 @@ class IceLite:
         self._clients: OrderedDict[Client, _Known] = OrderedDict()
         self._nominations: deque[bytes] = deque(maxlen=NOMINATIONS_MAX)
         self._is_nominated = False
+        # of the selected path
+        self._home: Client | None = None
 
     @property
     def ufrag(self) -> str:
@@ -102,16 +103,17 @@ class IceLite:
         """Tell whether an authentic check has come from this client address, by whatever relay."""
         return path.client in self._clients
 
-    def follow(self, path: Path, now_s: float) -> bool:
-        """Tell whether what is no check, but came by this path, may be the client's; send by this path from now on.
+    def follow(self, path: Path) -> bool:
+        """Send by this path from now on, by which something authentic that is no check has come; False of a stranger.
 
         Its checks come seconds apart: the relay that carries its other datagrams may have changed since. Only where
         it is sent to may change so, not to whom.
         """
-        known = self._clients.get(path.client)
+        client = path.client
+        known = self._clients.get(client)
         if known is None:
             return False
-        if self.selected == known.path:
+        if client == self._home:
             self.selected = path
         known.path = path
         return True
@@ -140,13 +142,12 @@ class IceLite:
             return CheckAnswer(answer, is_first=False, has_moved=False)
         if credentials is not self._credentials[0]:
             del self._credentials[0]
-        client = path.client
-        is_first, selected_before = self.consent_until_s is None, self.selected
+        client, former = path.client, self._home
         self.consent_until_s = now_s + self._consent_s
         self._select(path, client, self._is_new_nomination(request), now_s)
         self._remember(path, client, now_s)
         answer = build_response(request.transaction_id, client[:2], credentials.password)
-        return CheckAnswer(answer, is_first, has_moved=not is_first and self.selected != selected_before)
+        return CheckAnswer(answer, is_first=former is None, has_moved=former not in (None, self._home))
 
     def _authenticate(self, packet: bytes) -> tuple[Request, _Credentials] | None:
         try:
@@ -166,11 +167,11 @@ class IceLite:
 
     def _select(self, path: Path, client: Client, is_nominating: bool, now_s: float) -> None:
         """Decide whether the path of this check is where to send. Before the check itself is remembered."""
-        selected = self.selected
-        if is_nominating or selected is None or not self._is_nominated or selected.client == client:
-            self.selected = path
-        elif now_s - self._clients[selected.client].checked_s > NOMINATION_HOLDS_S:
-            self.selected = path  # as if it had been nominated
+        home = self._home
+        is_taken = is_nominating or home is None or not self._is_nominated or home == client
+        # one that yields counts as if its successor had been nominated
+        if is_taken or now_s - self._clients[home].checked_s > NOMINATION_HOLDS_S:
+            self.selected, self._home = path, client
         self._is_nominated = self._is_nominated or is_nominating
 
     def _remember(self, path: Path, client: Client, now_s: float) -> None:
@@ -178,9 +179,7 @@ class IceLite:
         self._clients[client] = _Known(path, now_s)
         self._clients.move_to_end(client)
         if len(self._clients) > CLIENTS_MAX:
-            assert self.selected is not None
-            kept = self.selected.client
-            del self._clients[next(known for known in self._clients if known != kept)]
+            del self._clients[next(known for known in self._clients if known != self._home)]
 
 
 def _credentials(ufrag: str, password: str, remote_ufrag: str) -> _Credentials:

@@ -121,27 +121,27 @@ class Session:
         elif check.has_moved and self.ice.selected is not None:
             self._events.append(Moved(self.ice.selected))
 
-    def follow(self, path: Path, now_s: float) -> bool:
-        """Whether datagrams of this path are the client's. Another relay of the same client is answered from now on."""
-        return self.state is not State.ENDED and self.ice.follow(path, now_s)
+    def follow(self, path: Path) -> None:
+        """Something authentic came by this path: where the client is the chosen one, it is answered by it as well."""
+        self.ice.follow(path)
 
     def handle_dtls(self, packet: bytes, now_s: float) -> None:
-        """Take a DTLS datagram of a path that follow() has accepted."""
+        """Take a DTLS datagram of an address that has shown a check."""
         if self.state in (State.WAITING, State.ENDED):
             self.refused += 1
             return
         self.dtls.handle(packet, now_s)
         self._take_from_dtls(now_s)
 
-    def handle_rtcp(self, packet: bytes, now_s: float) -> None:
-        """Take an SRTCP packet: reports about our audio, and about the client's."""
+    def handle_rtcp(self, packet: bytes, now_s: float) -> bool:
+        """Take an SRTCP packet: reports about our audio, and about the client's. Whether it was authentic."""
         if self.inbound is None or self.reports is None or self.state is not State.ESTABLISHED:
             self.refused += 1
-            return
+            return False
         compound = self.inbound.open_rtcp(packet)
         if isinstance(compound, SrtpRefusal):
             self.refused += 1
-            return
+            return False
         for news in self.reports.handle(compound, now_s):
             # a client that says goodbye to its stream may start another; what ends a call is DTLS, or consent
             match news:
@@ -149,9 +149,12 @@ class Session:
                     self._resend(sequences)
                 case Bye():
                     pass
+        return True
 
     def note_audio(self, now_s: float) -> None:
         """The owner has opened an audio packet: the first one, or each where lost ones may be asked for again."""
+        if self.state is not State.ESTABLISHED:
+            return
         if self.phases.heard_s is None:
             self.phases.heard_s = now_s
             self._events.append(Heard())

@@ -99,7 +99,7 @@ class Desk:
         )
         role = DtlsRole.ACTIVE if choose_role(offer.setup, self.plan.dtls_role) == "active" else DtlsRole.PASSIVE
         session = Session(
-            IceLite(minted.ufrag, minted.password, offer.ice_ufrag, now_s, consent_s=self._limits.consent_s),
+            IceLite(minted.ufrag, minted.password, offer.ice_ufrag, consent_s=self._limits.consent_s),
             DtlsEndpoint(self._contexts, role, offer.fingerprints, timeout_s=self._limits.handshake_s),
             stream,
             now_s,

@@ -164,7 +164,8 @@ class Exchange:
         counts = self.counts
         counts.audio += len(calls)
         for call, packet in zip(calls, open_rtp(sealed, time.monotonic_ns() // 1000), strict=True):
-            if type(packet) is RtpPacket:
+            # a call may have ended in the same batch, by its client's goodbye
+            if type(packet) is RtpPacket and call.inbound is not None:
                 call.hear(packet, now_s)
             else:
                 counts.audio_refused += 1
@@ -195,19 +196,18 @@ class Exchange:
             self.counts.malformed += 1
             return
         call = self._by_client.get(path.client) if call is None else call
-        if call is None or not call.session.follow(path, now_s):
+        if call is None or not call.session.ice.knows(path):
             self.counts.unknown_client += 1
-            return
-        self._learn(path, call)
-        if kind is AUDIO:
-            self._take_lone_audio(call, payload, now_s)
+        elif kind is AUDIO:
+            self._take_lone_audio(path, payload, call, now_s)
         elif kind is PacketClass.DTLS:
             self.counts.dtls += 1
             call.session.handle_dtls(payload, now_s)
             call.after_datagram(now_s)
         else:
             self.counts.rtcp += 1
-            call.session.handle_rtcp(payload, now_s)
+            if call.session.handle_rtcp(payload, now_s):
+                self._follow(path, call)
             call.after_datagram(now_s)
 
     def _take_check(self, path: Path, payload: bytes, now_s: float) -> None:
@@ -233,24 +233,30 @@ class Exchange:
             self._by_ufrag.pop(ufrag.encode(), None)
             call.ufrags.discard(ufrag)
 
-    def _take_lone_audio(self, call: Call, payload: bytes, now_s: float) -> None:
+    def _take_lone_audio(self, path: Path, payload: bytes, call: Call, now_s: float) -> None:
         """The first of a call, or the first after its client or its relay has moved."""
         self.counts.audio += 1
-        if call.inbound is None:
-            self.counts.audio_refused += 1
-            return
-        (packet,) = open_rtp([(call.inbound, payload)], time.monotonic_ns() // 1000)
+        inbound = call.inbound
+        packet = None if inbound is None else open_rtp([(inbound, payload)], time.monotonic_ns() // 1000)[0]
         if type(packet) is RtpPacket:
+            self._follow(path, call)
             call.hear(packet, now_s)
         else:
             self.counts.audio_refused += 1
 
+    def _follow(self, path: Path, call: Call) -> None:
+        """What came here was authentic: if it is the client's chosen address, answer through the relay it came by."""
+        call.session.follow(path)
+        self._learn(path, call)
+
     def _learn(self, path: Path, call: Call) -> None:
         """Know the call by this path from now on; a reloaded page takes its address with it to the new call."""
+        former = self._by_client.get(path.client)
+        if former is not None and former is not call:
+            for lost in [known for known in former.paths if known.client == path.client]:
+                del former.paths[lost]
+                self._by_path.pop(lost, None)
         if self._by_path.get(path) is not call:
-            former = self._by_path.get(path)
-            if former is not None:
-                former.paths.pop(path, None)
             self._by_path[path] = call
             call.paths[path] = None
             self._by_client[path.client] = call
