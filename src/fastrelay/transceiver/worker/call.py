@@ -189,7 +189,14 @@ class Call:
         """All that can be told of the call, as of now."""
         now_s = self._loop.time()
         told = describe(self.session, now_s, self._samples[0])
-        return {"call_id": self.call_id, "way": self.request.way, **told, "agent": self._seat.statistics()}
+        seat = self._seat.statistics()
+        return {
+            "call_id": self.call_id,
+            "way": self.request.way,
+            **told,
+            "agent_buffer_ms": seat["buffered_ms"],
+            "agent": seat,
+        }
 
     def summary(self) -> dict[str, Any]:
         """A short line of facts."""
