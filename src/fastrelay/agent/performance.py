@@ -4,12 +4,14 @@ Lives here: starting, and ending in three steps; a task on the media loop, or a 
 Must not live here: what is counted and logged of it (hosting), the queues (border).
 
 When a call ends, its iterators end, so an agent returns by itself, with time to save what it has. What it awaits
-otherwise is cancelled after LEAVE_S. What still runs GRACE_S later is left behind: a thread cannot be killed.
+otherwise is cancelled after LEAVE_S. What still runs GRACE_S later is left behind: a thread cannot be killed, only be
+made to raise SystemExit once it runs Python again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import threading
 import traceback
 from collections.abc import Callable
@@ -170,7 +172,14 @@ class ThreadPerformance(Performance):
             hand_over(self._loop, callback)
 
     def _begin(self) -> None:
-        threading.Thread(target=self._run, name=f"agent {self.call_id}", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=f"agent {self.call_id}", daemon=True)
+        self._thread.start()
+
+    def _abandon(self) -> None:
+        super()._abandon()
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(SystemExit)
+        )
 
     def _cancel(self) -> None:
         self.to_agent(self._cancel_here)

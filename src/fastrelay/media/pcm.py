@@ -37,9 +37,11 @@ class PcmReader:
         missing = packet.extended_sequence - self._next if packet.ssrc == self._ssrc else 0
         self._ssrc, self._next = packet.ssrc, packet.extended_sequence + 1
         pieces = []
-        for _ in range(min(missing, CONCEALED_MAX)):
+        for left in range(min(missing, CONCEALED_MAX), 0, -1):
             self.concealed += 1
-            pieces += self._cutter.cut(self._decoder.conceal())
+            is_last = left == 1
+            made_up = self._decoder.recover(packet.payload) if is_last else self._decoder.conceal()
+            pieces += self._cutter.cut(made_up)
         try:
             samples = self._decoder.decode(packet.payload)
         except WireError:
