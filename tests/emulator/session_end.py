@@ -90,9 +90,10 @@ class SessionEnd:
         elif kind is PacketClass.DTLS:
             self.session.handle_dtls(payload, now_s)
         elif kind is PacketClass.SRTCP:
-            self.session.handle_rtcp(payload, now_s)
+            if self.session.handle_rtcp(payload, now_s):
+                self.session.follow(path)
         else:
-            self._hear(payload, now_s)
+            self._hear(path, payload, now_s)
 
     @property
     def received(self) -> list[bytes]:
@@ -110,7 +111,7 @@ class SessionEnd:
     def handle_timer(self, now_s: float) -> None:
         self.session.handle_timer(now_s)
 
-    def _hear(self, payload: bytes, now_s: float) -> None:
+    def _hear(self, path: Path, payload: bytes, now_s: float) -> None:
         session = self.session
         if session.inbound is None or session.outbound is None or session.ice.selected is None:
             self.refused += 1
@@ -119,6 +120,7 @@ class SessionEnd:
         if isinstance(packet, SrtpRefusal):
             self.refused += 1
             return
+        session.follow(path)
         session.note_audio(now_s)
         self.heard.append(packet)
         sealed = seal_rtp([(session.outbound, packet.payload, packet.timestamp, packet.is_marked)])

@@ -59,10 +59,9 @@ def test_client_heard_through_another_relay_stays_the_same_client() -> None:
 
 def test_datagrams_of_a_known_client_are_followed_through_another_relay() -> None:
     ice = Ice()
-    assert not ice.follow(A)
     ice.check(A, nominates=True)
     other = path_of(50_001, relay=("192.0.2.2", 3479), via=3)
-    assert ice.follow(other)
+    ice.follow(other)
     assert ice.selected is other
     assert ice.paths == (other,)
 
@@ -71,10 +70,14 @@ def test_datagrams_of_another_address_are_followed_but_move_nothing() -> None:
     ice = Ice()
     ice.check(A, nominates=True)
     ice.check(B)
-    assert ice.follow(path_of(50_002, via=7))
+    by_another_relay = path_of(50_002, via=7)
+    ice.follow(by_another_relay)
     assert ice.selected == A
-    assert not ice.follow(path_of(50_003))
-    assert not ice.follow(path_of(50_001, "203.0.113.8"))
+    assert ice.paths == (A, by_another_relay)
+    for stranger in (path_of(50_003), path_of(50_001, "203.0.113.8")):
+        ice.follow(stranger)
+        assert not ice.knows(stranger)
+    assert ice.paths == (A, by_another_relay)
 
 
 @pytest.mark.parametrize(

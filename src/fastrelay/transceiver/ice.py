@@ -103,20 +103,19 @@ class IceLite:
         """Tell whether an authentic check has come from this client address, by whatever relay."""
         return path.client in self._clients
 
-    def follow(self, path: Path) -> bool:
-        """Send by this path from now on, by which something authentic that is no check has come; False of a stranger.
+    def follow(self, path: Path) -> None:
+        """Something authentic that is no check has come by this path: what goes to that client takes it from now on.
 
-        Its checks come seconds apart: the relay that carries its other datagrams may have changed since. Only where
-        it is sent to may change so, not to whom.
+        Checks come seconds apart, and the relay that carries the rest may have changed since. Only by which relay a
+        client is sent to may change so, not which address of it is. A stranger's path is nothing.
         """
         client = path.client
         known = self._clients.get(client)
         if known is None:
-            return False
+            return
+        known.path = path
         if client == self._home:
             self.selected = path
-        known.path = path
-        return True
 
     def restart(self, ufrag: str, password: str, remote_ufrag: str, now_s: float) -> None:
         """Take new credentials (RFC 8445 §9). The old are answered until the new are used.
@@ -167,12 +166,13 @@ class IceLite:
 
     def _select(self, path: Path, client: Client, is_nominating: bool, now_s: float) -> None:
         """Decide whether the path of this check is where to send. Before the check itself is remembered."""
-        home = self._home
-        is_taken = is_nominating or home is None or not self._is_nominated or home == client
-        # one that yields counts as if its successor had been nominated
-        if is_taken or now_s - self._clients[home].checked_s > NOMINATION_HOLDS_S:
+        if is_nominating or not self._is_nominated or client == self._home or self._is_home_silent(now_s):
             self.selected, self._home = path, client
         self._is_nominated = self._is_nominated or is_nominating
+
+    def _is_home_silent(self, now_s: float) -> bool:
+        home = None if self._home is None else self._clients.get(self._home)
+        return home is None or now_s - home.checked_s > NOMINATION_HOLDS_S
 
     def _remember(self, path: Path, client: Client, now_s: float) -> None:
         """Note the check. The address checked longest ago gives way, unless media goes there."""
