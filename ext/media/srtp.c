@@ -4,8 +4,15 @@
 #include <errno.h>
 
 /* srtp_err_status_t of libsrtp 2 */
-enum { STATUS_OK = 0, STATUS_AUTH_FAIL = 7, STATUS_REPLAY_FAIL = 9, STATUS_REPLAY_OLD = 10, STATUS_PARSE_ERR = 21,
-       STATUS_PKT_IDX_OLD = 26 };
+enum {
+    STATUS_OK = 0,
+    STATUS_AUTH_FAIL = 7,
+    STATUS_REPLAY_FAIL = 9,
+    STATUS_REPLAY_OLD = 10,
+    STATUS_CANT_CHECK = 14, /* SRTCP that says it is not encrypted */
+    STATUS_PARSE_ERR = 21,
+    STATUS_PKT_IDX_OLD = 26
+};
 
 static enum fr_srtp_verdict verdict_of(int status)
 {
@@ -13,6 +20,7 @@ static enum fr_srtp_verdict verdict_of(int status)
     case STATUS_OK:
         return FR_SRTP_OPENED;
     case STATUS_AUTH_FAIL:
+    case STATUS_CANT_CHECK:
         return FR_SRTP_FORGED;
     case STATUS_REPLAY_FAIL:
         return FR_SRTP_REPLAYED;

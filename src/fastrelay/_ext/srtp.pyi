@@ -1,7 +1,7 @@
 """SRTP of many calls at once: batches of packets in, batches of packets out, on libsrtp's own functions."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import Self, final
 
 from typing_extensions import disjoint_base
 
@@ -45,7 +45,7 @@ class RtpPacket:
 class Reception:
     """One inbound stream's statistics, live. A new SSRC begins them again."""
 
-    def __init__(self, inbound: Inbound) -> None: ...
+    def __new__(cls, inbound: Inbound) -> Self: ...
     @property
     def ssrc(self) -> int: ...
     @property

@@ -32,8 +32,10 @@ _PROFILES = {
 }
 
 
+# pylibsrtp's words for libsrtp's statuses, which ext/media/srtp.c knows by their numbers
 _TEXTS = {
     "authentication failure": SrtpRefusal.FORGED,
+    "unable to perform desired validation": SrtpRefusal.FORGED,
     "replay check failed (bad index)": SrtpRefusal.REPLAYED,
     "replay check failed (index too old)": SrtpRefusal.TOO_OLD,
     "error parsing data": SrtpRefusal.MALFORMED,
