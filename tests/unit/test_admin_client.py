@@ -124,7 +124,7 @@ def test_a_socket_one_may_not_open_names_the_remedy(tmp_path: Path, monkeypatch:
         raise PermissionError(13, "Permission denied")  # whoever runs the tests may be root, whom nothing stops
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    with pytest.raises(ConfigError, match="run as root or as the relay's user"):
+    with pytest.raises(ConfigError, match="run as root or as its user"):
         client_of(str(tmp_path)).status()
 
 
@@ -143,9 +143,9 @@ def test_a_name_that_is_not_found_is_the_operators_error(monkeypatch: pytest.Mon
         pytest.param(b"", "closed the connection", id="nothing"),
         pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP", id="ssh"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "closed the connection", id="cut"),
-        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n<html>", "not a fastrelay relay .*200, not JSON", id="a web page"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n<html>", "not fastrelay .*200, not JSON", id="a web page"),
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\n[1]", "not a JSON object", id="a list"),
-        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n{}", "not a fastrelay relay", id="another service"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n{}", "not fastrelay", id="another service"),
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000, "not JSON", id="deep nesting"),
         pytest.param(b'HTTP/1.1 503 No\r\n\r\n{"error": {"message": "later"}}', "503: later", id="an error"),
         pytest.param(b"HTTP/1.1 404 No\r\n\r\n{}", "404: no reason is given", id="an error without a reason"),

@@ -92,7 +92,7 @@ def test_status_of_no_relay_is_one_line(command: Callable[..., Outcome], tmp_pat
     assert command("status", "--at", str(tmp_path)) == (
         1,
         "",
-        f"fastrelay: no relay serves in {tmp_path}: admin.sock is not there\n",
+        f"fastrelay: nothing of fastrelay serves in {tmp_path}: admin.sock is not there\n",
     )
 
 
@@ -103,13 +103,13 @@ def test_status_of_no_relay_is_one_line(command: Callable[..., Outcome], tmp_pat
 def test_signals_need_the_relays_own_machine(command: Callable[..., Outcome], name: str) -> None:
     refused = command(name, "--at", "http://10.0.0.5:9464")
     assert (refused.code, refused.out) == (2, "")
-    assert f"{name} works on the relay's own machine" in refused.err
+    assert f"{name} works on its own machine alone" in refused.err
 
 
 @pytest.mark.parametrize("name", ["drain", "upgrade", "reload"])
 @pytest.mark.parametrize(
     ("lock", "code", "problem"),
-    [(None, 1, "no relay runs in"), ("1\n", 1, "without clearing up")],
+    [(None, 1, "nothing of fastrelay runs in"), ("1\n", 1, "without clearing up")],
     ids=["no lock", "nobody holds it"],
 )
 def test_a_lock_that_nobody_holds_gets_no_signal(
@@ -239,7 +239,7 @@ def test_drain_that_takes_too_long_goes_on(command: Callable[..., Outcome], tmp_
         told = command("drain", "--at", stand_in.where, "--wait", "--timeout", "0.1", "--json")
         assert stand_in.supervisor.signals == [TERM]
     assert told.code == 1
-    assert "the relay drains on" in told.err
+    assert "it drains on" in told.err
     for text in told.out.splitlines():
         facts = json.loads(text)
         assert (facts["state"], facts["calls_left"], facts["deadline_in_s"]) == ("draining", 214, 3540.0)

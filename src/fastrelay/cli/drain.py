@@ -1,7 +1,7 @@
-"""`fastrelay drain`: let a relay's calls end, take no new ones, and see it off.
+"""`fastrelay drain`: let the calls of a relay or a transceiver end, take no new ones, and see it off.
 
-Lives here: the options, the order of look and signal, what is printed. Must not live here: finding the relay's process
-(fastrelay.observe.running), what draining is (the relay).
+Lives here: the options, the order of look and signal, what is printed. Must not live here: finding the process
+(fastrelay.observe.running), what draining is (relay, transceiver).
 """
 
 from __future__ import annotations
@@ -35,31 +35,32 @@ _LEAVING = (ServiceState.DRAINING, ServiceState.STOPPING)
 
 @click.command()
 @at_option
-@click.option("--wait", is_flag=True, help="Stay until the relay has ended, and show how many calls are left.")
+@click.option("--wait", is_flag=True, help="Stay until it has ended, and show how many calls are left.")
 @click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Wait no longer than this; the relay drains on. It has a deadline of its own, its --drain-timeout.",
+    help="Wait no longer than this; it drains on. It has a deadline of its own, its --drain-timeout.",
 )
-@click.option("--stop-now", is_flag=True, help="End the relay at once, with its calls, also when it drains already.")
+@click.option("--stop-now", is_flag=True, help="End it at once, with its calls, also when it drains already.")
 @as_json
 @click.pass_context
 def drain(
     context: click.Context, *, at: str, wait: bool, timeout_s: float | None, stop_now: bool, as_json: bool
 ) -> None:
-    """Take a relay out of service: no new calls, and its end when the last one is over.
+    """Take a relay or a transceiver out of service: no new calls, and its end when the last one is over.
 
-    A relay that drains already is left alone, so the command can be given again to see how far it is.
+    One that drains already is left alone, so the command can be given again to see how far it is.
 
     \b
     Examples:
       fastrelay drain
       fastrelay drain --wait --timeout 600
+      fastrelay drain --at /run/fastrelay-transceiver --wait
       fastrelay drain --stop-now --wait
 
-    The exit code is 0 when the relay drains, or with --wait has ended; 1 when it did not in time, or no relay runs
+    The exit code is 0 when it drains, or with --wait has ended; 1 when it did not in time, or nothing runs
     there; 2 when --at is not a run directory.
     """
     run_dir, client = local_place(at, "drain")
@@ -75,11 +76,15 @@ def drain(
         following = Following(client, supervisor, timeout_s=timeout_s)
         _watch(following, say)
         if not following.has_ended:
-            say.problem(f"still running after {following.seconds:.1f} s; the relay drains on", following.last)
+            say.problem(f"still running after {following.seconds:.1f} s; it drains on", following.last)
             context.exit(FAILED)
         if orphans := following.orphans():
             raise PeerError(f"the supervisor has died; its workers go on: {' '.join(map(str, orphans))}")
-        say(f"the relay has ended after {following.seconds:.1f} s", state="ended", seconds=round(following.seconds, 3))
+        say(
+            f"the {following.tier} has ended after {following.seconds:.1f} s",
+            state="ended",
+            seconds=round(following.seconds, 3),
+        )
 
 
 def _begin(run_dir: Path, client: AdminClient, supervisor: RunningSupervisor, say: _Speaker) -> None:
@@ -96,8 +101,10 @@ def _begin(run_dir: Path, client: AdminClient, supervisor: RunningSupervisor, sa
                 say.progress(snapshot.service.state.value, snapshot)
                 return
         if not following.has_ended:
-            raise PeerError(f"the relay (pid {supervisor.pid}) has not begun to drain in {TAKEN_WITHIN_S:g} s")
-        say("the relay had no calls and has ended", pid=supervisor.pid, state="ended")
+            raise PeerError(
+                f"the {snapshot.tier} (pid {supervisor.pid}) has not begun to drain in {TAKEN_WITHIN_S:g} s"
+            )
+        say(f"the {snapshot.tier} had no calls and has ended", pid=supervisor.pid, state="ended")
 
 
 def _watch(following: Following, say: _Speaker) -> None:

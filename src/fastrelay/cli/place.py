@@ -1,4 +1,4 @@
-"""Where the operator's commands find a relay: the option --at, and its defaults.
+"""Where the operator's commands find a relay or a transceiver: the option --at, and its defaults.
 
 Lives here: the option. Must not live here: what a place may be and how it is asked (fastrelay.observe.client).
 """
@@ -20,13 +20,13 @@ at_option = click.option(
     default=RUN_DIR,
     show_default=True,
     show_envvar=True,
-    help="The relay: its --run-dir on this machine, or http://HOST:PORT, its --admin address.",
+    help="The relay or transceiver: its --run-dir on this machine, or http://HOST:PORT, its --admin address.",
 )
 
 
 def local_place(at: str, command: str) -> tuple[Path, AdminClient]:
-    """The run directory for a command that signals the relay. ConfigError for a URL: signals reach no other machine."""
+    """The run directory for a command that signals. ConfigError for a URL: signals reach no other machine."""
     client = AdminClient(parse_place(at))
     if client.place.run_dir is None:
-        raise ConfigError("--at", f"{command} works on the relay's own machine: give its run directory, not {at}")
+        raise ConfigError("--at", f"{command} works on its own machine alone: give the run directory, not {at}")
     return client.place.run_dir, client

@@ -1,4 +1,4 @@
-"""`fastrelay status`: is the relay well, on one screen and as an exit code.
+"""`fastrelay status`: is a relay or a transceiver well, on one screen and as an exit code.
 
 Lives here: the option, the exit codes. Must not live here: which facts are shown (fastrelay.observe.report).
 """
@@ -27,7 +27,7 @@ WIDTH_OFF_TERMINAL = 160
 @as_json
 @click.pass_context
 def status(context: click.Context, *, at: str, as_json: bool) -> None:
-    """Show what a relay is doing: its state, release, workers and keys, and the last thing that went wrong.
+    """Show what a relay or a transceiver is doing: its state, workers and keys, and what went wrong last.
 
     \b
     Examples:
@@ -35,7 +35,7 @@ def status(context: click.Context, *, at: str, as_json: bool) -> None:
       fastrelay status --at http://10.0.0.5:9464
       fastrelay status --json | jq -r .relay.release
 
-    The exit code is 0 when the relay serves and is ready, 3 when it drains, 1 when it is not ready or does not
+    The exit code is 0 when it serves and is ready, 3 when it drains, 1 when it is not ready or does not
     answer, 2 when --at names no place.
     """
     client = AdminClient(parse_place(at))

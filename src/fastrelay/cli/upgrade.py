@@ -1,7 +1,7 @@
-"""`fastrelay upgrade` and `fastrelay reload`: a signal to a running relay, and what became of it.
+"""`fastrelay upgrade` and `fastrelay reload`: a signal to a running relay or transceiver, and what became of it.
 
-Lives here: the options, the order of look and signal, what is printed. Must not live here: finding the relay's process
-(fastrelay.observe.running), what an upgrade or a reload does (the relay).
+Lives here: the options, the order of look and signal, what is printed. Must not live here: finding the process
+(fastrelay.observe.running), what an upgrade or a reload does (relay, transceiver).
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ def timeout_option(default_s: float) -> Callable[[Callable[..., None]], Callable
 @as_json
 @click.pass_context
 def upgrade(context: click.Context, *, at: str, wait: bool, timeout_s: float, as_json: bool) -> None:
-    """Let a running relay become the release that is installed now, without losing a packet or a call.
+    """Let a running relay or transceiver become the release that is installed now, without losing a call.
 
-    The relay tries the new release first. One that does not start is refused, and the old one serves on.
+    The new release is tried first. One that does not start is refused, and the old one serves on. Of a transceiver the
+    workers are replaced, and calls stay with the old ones until they end.
 
     \b
     Examples:
@@ -101,8 +102,8 @@ def upgrade(context: click.Context, *, at: str, wait: bool, timeout_s: float, as
       pip install --upgrade fastrelay && fastrelay upgrade
       fastrelay upgrade --at /run/fastrelay-2 --json | jq -r .to
 
-    The exit code is 0 when the relay and its workers are the new release, 1 when it was refused, was not done in time,
-    or no relay runs there; 2 when --at is not a run directory.
+    The exit code is 0 when the workers are the new release, 1 when it was refused, was not done in time, or nothing
+    runs there; 2 when --at is not a run directory.
     """
     _give(context, UPGRADE, at, wait=wait, timeout_s=timeout_s, as_json=as_json)
 
@@ -114,7 +115,7 @@ def upgrade(context: click.Context, *, at: str, wait: bool, timeout_s: float, as
 @as_json
 @click.pass_context
 def reload(context: click.Context, *, at: str, wait: bool, timeout_s: float, as_json: bool) -> None:
-    """Let a running relay read its configuration and its keys again: all of it is taken, or nothing.
+    """Let a running relay or transceiver read its configuration and its keys again: all of it is taken, or nothing.
 
     \b
     Examples:
@@ -122,8 +123,8 @@ def reload(context: click.Context, *, at: str, wait: bool, timeout_s: float, as_
       fastrelay check relay.toml && fastrelay reload
       fastrelay keys rotate keys.json && fastrelay reload --at /run/fastrelay-2
 
-    The exit code is 0 when the relay has taken it, 1 when it was refused, was not done in time, or no relay runs
-    there; 2 when --at is not a run directory.
+    The exit code is 0 when it was taken, 1 when it was refused, was not done in time, or nothing runs there;
+    2 when --at is not a run directory.
     """
     _give(context, RELOAD, at, wait=wait, timeout_s=timeout_s, as_json=as_json)
 
@@ -152,7 +153,7 @@ def _give(context: click.Context, order: Order, at: str, *, wait: bool, timeout_
 
 
 def _follow(order: Order, before: ServiceStatus, following: Following) -> Outcome:
-    """Until it is done or refused. PeerError when the relay ends, or says neither in time."""
+    """Until it is done or refused. PeerError when it ends, or says neither in time."""
     done, refused = order.count(before)
     outcome: Outcome | None = None
     for snapshot in following.looks():
@@ -165,7 +166,7 @@ def _follow(order: Order, before: ServiceStatus, following: Following) -> Outcom
             if not order.replaces_workers or outcome.replaced == len(after.workers):
                 return outcome
     if following.has_ended:
-        raise PeerError(f"the relay has ended instead of the {order.name}")
+        raise PeerError(f"the {following.tier} has ended instead of the {order.name}")
     if outcome is None:
         silence = f"; {following.silence}" if following.silence else ""
         raise PeerError(f"no outcome of the {order.name} within {following.seconds:.0f} s{silence}")

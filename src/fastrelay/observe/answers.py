@@ -102,10 +102,12 @@ class Flow(_Row):
 
 @dataclass(frozen=True, slots=True)
 class Totals(_Row):
-    """The relay as a whole."""
+    """The relay or transceiver as a whole."""
 
     flows: int = 0
     calls: int = 0
+    leaving: int = 0
+    """Of a transceiver's calls, those of workers that have been replaced."""
     up_pps: float = 0.0
     down_pps: float = 0.0
     drops_pps: float = 0.0

@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from fastrelay.errors import ConfigError, PeerError
+from fastrelay.observe.answers import tier_of
 
 ENVIRONMENT: Final = "FASTRELAY_AT"
 RUN_DIR: Final = "/run/fastrelay"
@@ -74,7 +75,7 @@ def parse_place(text: str, *, key: str = "--at") -> Place:
 
 
 class AdminClient:
-    """Asks one relay. Holds nothing open between two questions."""
+    """Asks one relay or transceiver. Holds nothing open between two questions."""
 
     def __init__(self, place: Place, *, timeout_s: float = TIMEOUT_S, key: str = "--at") -> None:
         self.place = place
@@ -82,7 +83,7 @@ class AdminClient:
         self._key = key
 
     def document(self, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
-        """A JSON object. PeerError when the relay refuses the question, or when it is no relay that answers."""
+        """A JSON object. PeerError when the question is refused, or when it is nothing of ours that answers."""
         answer = self.ask(path, query)
         try:
             found = json.loads(answer.body)
@@ -95,10 +96,10 @@ class AdminClient:
         return found
 
     def status(self) -> dict[str, Any]:
-        """The /status document, seen to be a relay's."""
+        """The /status document, seen to be a relay's or a transceiver's."""
         found = self.document("/status")
-        if not isinstance(found.get("relay"), dict):
-            raise PeerError(f"{self.place.text}: what answers there is not a fastrelay relay")
+        if tier_of(found) is None:
+            raise PeerError(f"{self.place.text}: what answers there is not fastrelay")
         return found
 
     def ask(self, path: str, query: Mapping[str, str | int] | None = None) -> Answer:
@@ -134,7 +135,7 @@ class AdminClient:
     def _socket_path(self, run_dir: Path) -> str:
         if not run_dir.is_dir():
             what = "is not a directory" if run_dir.exists() else "no such directory"
-            raise ConfigError(self._key, f"{run_dir}: {what}; give a relay's --run-dir or http://HOST:PORT")
+            raise ConfigError(self._key, f"{run_dir}: {what}; give a --run-dir or http://HOST:PORT")
         path = str(run_dir / SOCKET_NAME)
         if len(os.fsencode(path)) > _SOCKET_PATH_BYTES_MAX:
             raise ConfigError(self._key, f"{path} is longer than a socket's path may be")
@@ -162,19 +163,17 @@ class AdminClient:
     def _unreachable(self, error: OSError) -> ConfigError | PeerError:
         where = self.place.text
         if isinstance(error, PermissionError):
-            return ConfigError(self._key, f"{where} may not be opened by you; run as root or as the relay's user")
+            return ConfigError(self._key, f"{where} may not be opened by you; run as root or as its user")
         if isinstance(error, socket.gaierror):
             return ConfigError(self._key, f"{where}: the host's name is not found")
         if isinstance(error, FileNotFoundError):
-            return PeerError(f"no relay serves in {where}: {SOCKET_NAME} is not there")
+            return PeerError(f"nothing of fastrelay serves in {where}: {SOCKET_NAME} is not there")
         if isinstance(error, ConnectionRefusedError):
             return PeerError(f"nobody listens at {where}")
         return PeerError(f"{where} cannot be asked: {error.strerror or error}")
 
     def _stranger(self, path: str, answer: Answer, problem: str) -> PeerError:
-        return PeerError(
-            f"{self.place.text}: what answers there is not a fastrelay relay ({path}: {answer.code}, {problem})"
-        )
+        return PeerError(f"{self.place.text}: what answers there is not fastrelay ({path}: {answer.code}, {problem})")
 
 
 class _UnixConnection(http.client.HTTPConnection):

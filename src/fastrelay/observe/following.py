@@ -1,6 +1,6 @@
-"""Watching a relay until something has become of it: an order carried out or refused, a drain, its end.
+"""Watching a relay or a transceiver until something has become of it: an order carried out or refused, or its end.
 
-Lives here: asking again and again although the relay may be changing its processes meanwhile, and what is left when it
+Lives here: asking again and again although it may be changing its processes meanwhile, and what is left when it
 has ended. Must not live here: which orders there are and what is printed (cli), how one question is asked (client).
 """
 
@@ -18,11 +18,11 @@ from fastrelay.observe.running import RunningSupervisor
 
 LOOK_EVERY_S: Final = 0.05
 PATIENCE_S: Final = 5.0
-"""How long a relay may be without answers: its admin process is started again after a crash and at an upgrade."""
+"""How long it may be without answers: a relay's admin process is started again after a crash and at an upgrade."""
 
 
 def look(client: AdminClient) -> Snapshot:
-    """The relay's state, as soon as it answers. PeerError when it does not for too long."""
+    """Its state, as soon as it answers. PeerError when it does not for too long."""
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -34,7 +34,7 @@ def look(client: AdminClient) -> Snapshot:
 
 
 class Following:
-    """One relay, watched through its end."""
+    """One of them, watched through its end."""
 
     def __init__(self, client: AdminClient, supervisor: RunningSupervisor, *, timeout_s: float | None = None) -> None:
         self._client = client
@@ -48,12 +48,17 @@ class Following:
         self.has_ended = False
 
     @property
+    def tier(self) -> str:
+        """What it is, as far as it has said."""
+        return "supervisor" if self.last is None else self.last.tier
+
+    @property
     def seconds(self) -> float:
         """Since the beginning."""
         return time.monotonic() - self._started_s
 
     def looks(self, every_s: float = LOOK_EVERY_S) -> Iterator[Snapshot]:
-        """What the relay says, again and again, until it has ended or time is up; `has_ended` tells which.
+        """What it says, again and again, until it has ended or time is up; `has_ended` tells which.
 
         Times at which it gives no answer are passed over: its end is seen by its process alone.
         """

@@ -1,4 +1,4 @@
-"""A relay's status on one screen: what it is doing, its processes, its keys, and the last thing that went wrong.
+"""The status of a relay or a transceiver on one screen: what it does, its processes, its keys, what went wrong last.
 
 Lives here: which facts, in which words. Must not live here: asking for them (client), what moves (top), exit codes.
 """
@@ -6,6 +6,7 @@ Lives here: which facts, in which words. Must not live here: asking for them (cl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from rich.text import Text
@@ -19,14 +20,15 @@ _TITLE_STYLE = "dim"
 
 
 def report(snapshot: Snapshot, reasons: Sequence[str], width: int) -> list[Text]:
-    """Facts, then a table of the workers. `reasons` say why the relay is not ready; none when it is."""
+    """Facts, then a table of the workers. `reasons` say why it is not ready; none when it is."""
     lines = []
     for title, fact, style in _facts(snapshot, reasons):
         lines.append(Text.assemble((title.ljust(_TITLE_WIDTH), _TITLE_STYLE), (fact, style)))
     at_work = {each.index: each for each in snapshot.workers}
     rows = tuple(_worker(each, at_work, snapshot.now_s) for each in snapshot.service.workers)
     if rows:
-        lines += [Text(""), *Table(_COLUMNS, rows).lines(width)]
+        columns = _COLUMNS if snapshot.tier == "relay" else _TRANSCEIVER_COLUMNS
+        lines += [Text(""), *Table(columns, rows).lines(width)]
     return lines
 
 
@@ -37,15 +39,25 @@ def _facts(snapshot: Snapshot, reasons: Sequence[str]) -> list[tuple[str, str, s
         ("state", _state(relay, reasons, now_s), "bold" if is_well else "bold yellow"),
         ("release", f"{relay.release}, pid {relay.pid}, up {running(now_s - relay.started_at_s)}", ""),
         ("listen", " ".join(relay.listen) or "-", ""),
-        ("calls", f"{totals.calls:,}, of which {totals.one_way:,} one-way; {counted(totals.flows, 'flow')}", ""),
-        ("packets", _packets(totals), ""),
+        *(_traffic(totals) if snapshot.tier == "relay" else _calls(totals)),
         ("keys", "; ".join(_key(each, now_s) for each in relay.keys) or "none", "" if relay.keys else "red"),
         ("changes", _changes(relay), ""),
-        ("steering", relay.steering, ""),
     ]
+    if relay.steering:
+        facts.append(("steering", relay.steering, ""))
     if relay.last_problem:
         facts.append(("problem", relay.last_problem, "yellow"))
     return facts
+
+
+def _traffic(totals: Totals) -> list[tuple[str, str, str]]:
+    calls = f"{totals.calls:,}, of which {totals.one_way:,} one-way; {counted(totals.flows, 'flow')}"
+    return [("calls", calls, ""), ("packets", _packets(totals), "")]
+
+
+def _calls(totals: Totals) -> list[tuple[str, str, str]]:
+    leaving = f", of which {totals.leaving:,} with workers that have been replaced" if totals.leaving else ""
+    return [("calls", f"{totals.calls:,}{leaving}", "")]
 
 
 def _packets(totals: Totals) -> str:
@@ -95,6 +107,11 @@ _COLUMNS = (
     Column("trunk", rank=4, is_text=True),
     Column("release", rank=5, is_text=True),
     Column("last end", rank=6, is_text=True),
+)
+
+
+_TRANSCEIVER_COLUMNS = tuple(
+    replace(column, title="calls") if column.title == "flows" else column for column in _COLUMNS
 )
 
 

@@ -1,7 +1,7 @@
 """The supervisor that runs in a run directory, from outside: found by its lock, signalled by a descriptor.
 
-Lives here: making sure that a signal reaches the relay and nobody else. Must not live here: what the signals mean
-(relay.supervisor), what is awaited after one (cli).
+Lives here: making sure that a signal reaches it and nobody else. Must not live here: what the signals mean (the
+supervisors), what is awaited after one (cli).
 
 A process id in a file may be long out of date, and its number somebody else's. So the lock has to be held, the process
 is pinned by a descriptor, and the lock is looked at again after that.
@@ -36,10 +36,10 @@ class RunningSupervisor:
         try:
             signal.pidfd_send_signal(self._descriptor, number)
         except ProcessLookupError:
-            raise PeerError(f"the relay (pid {self.pid}) has just ended") from None
+            raise PeerError(f"the supervisor (pid {self.pid}) has just ended") from None
         except PermissionError:
             raise ConfigError(
-                key, f"you may not signal the relay (pid {self.pid}); run as root or as its user"
+                key, f"you may not signal the supervisor (pid {self.pid}); run as root or as its user"
             ) from None
 
     def has_ended(self, *, within_s: float = 0.0) -> bool:
@@ -60,7 +60,7 @@ def running_supervisor(run_dir: Path, *, key: str = "--at") -> Iterator[RunningS
         raise PeerError(_elsewhere(run_dir, pid)) from None
     try:
         if _holder(run_dir, key) != pid:
-            raise PeerError(f"the relay in {run_dir} is changing its supervisor; try again")
+            raise PeerError(f"what runs in {run_dir} is changing its supervisor; try again")
         if not _has_open(pid, run_dir / LOCK_NAME):
             raise PeerError(_elsewhere(run_dir, pid))
         yield RunningSupervisor(pid, descriptor)
@@ -70,9 +70,9 @@ def running_supervisor(run_dir: Path, *, key: str = "--at") -> Iterator[RunningS
 
 @contextmanager
 def one_at_a_time(run_dir: Path, *, key: str = "--at") -> Iterator[None]:
-    """Keep the operator's other commands waiting: between a look at a relay and a signal it must not change.
+    """Keep the operator's other commands waiting: between a look and a signal nothing must change.
 
-    The directory itself is what is locked. The relay does not look at that.
+    The directory itself is what is locked. Supervisors do not look at that.
     """
     try:
         descriptor = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -91,21 +91,21 @@ def _holder(run_dir: Path, key: str) -> int:
         descriptor = os.open(run_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         if not run_dir.is_dir():
-            raise ConfigError(key, f"{run_dir}: no such directory; give a relay's --run-dir") from None
-        raise PeerError(f"no relay runs in {run_dir}") from None
+            raise ConfigError(key, f"{run_dir}: no such directory; give a --run-dir") from None
+        raise PeerError(f"nothing of fastrelay runs in {run_dir}") from None
     except OSError as error:
         raise ConfigError(key, f"{run_dir / LOCK_NAME}: {error.strerror}") from None
     try:
-        # Shared, so that two commands which look at the same time do not take each other for a relay.
+        # Shared, so that two commands which look at the same time do not take each other for a supervisor.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         text = os.pread(descriptor, _PID_DIGITS_MAX + 2, 0).strip()
     else:
-        raise PeerError(f"no relay runs in {run_dir} (its supervisor has ended without clearing up)")
+        raise PeerError(f"nothing of fastrelay runs in {run_dir} (its supervisor has ended without clearing up)")
     finally:
         os.close(descriptor)
     if not text.isdigit() or len(text) > _PID_DIGITS_MAX or int(text) < 1:
-        raise PeerError(f"{run_dir / LOCK_NAME} is held, but names no process; is a relay just starting?")
+        raise PeerError(f"{run_dir / LOCK_NAME} is held, but names no process; is it just starting?")
     return int(text)
 
 
@@ -128,4 +128,4 @@ def _has_open(pid: int, path: Path) -> bool:
 
 
 def _elsewhere(run_dir: Path, pid: int) -> str:
-    return f"the relay in {run_dir} calls itself process {pid}, which is not it here: is it in another container?"
+    return f"what runs in {run_dir} calls itself process {pid}, which is not it here: is it in another container?"
