@@ -33,11 +33,17 @@ FLAGS: Final = (
 )
 FAKE_MICROPHONE: Final = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
-# Runs before any script of a page, so that tests can ask the page's own peer connections how they are.
-REMEMBER_PEERS: Final = """
+# Runs before any script of a page. Tests ask the page's own peer connections how they are. And the microphone is taken
+# as it is: its beeps come so regularly that echo cancellation would take them for an echo, noise reduction for noise.
+PREPARE_PAGE: Final = """
 window.peers = [];
 window.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(...configuration) { super(...configuration); window.peers.push(this); }
+};
+const lend = navigator.mediaDevices?.getUserMedia.bind(navigator.mediaDevices);
+if (lend) navigator.mediaDevices.getUserMedia = ({ audio }) => {
+  const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  return lend({ audio: { ...(typeof audio === 'object' && audio), ...plain } });
 };
 """
 
@@ -70,7 +76,7 @@ class Chromium:
         self._profile = profile
         self._driver = Chrome(options=options, service=Service(str(DRIVER)))
         self._driver.set_script_timeout(90)
-        self.cdp("Page.addScriptToEvaluateOnNewDocument", source=REMEMBER_PEERS)
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", source=PREPARE_PAGE)
 
     def __enter__(self) -> Chromium:
         return self
@@ -104,7 +110,7 @@ class Chromium:
         """Load a page beside the one in front, which goes on behind it."""
         self._driver.switch_to.new_window("tab")
         # The script of the first tab is not that of others.
-        self.cdp("Page.addScriptToEvaluateOnNewDocument", source=REMEMBER_PEERS)
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", source=PREPARE_PAGE)
         self.open(url)
 
     def close_tab(self) -> None:

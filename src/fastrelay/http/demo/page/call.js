@@ -159,7 +159,8 @@ export class Call extends EventTarget {
     this.#timers.forEach(clearTimeout); // also ends intervals: they share one list of ids
     this.#recovery.stop();
     this.#peer.close();
-    if (this.#url) this.#signalling.end(this.#url);
+    const isOverThere = problem?.code === "server_hung_up" || problem?.code === "no_such_call";
+    if (this.#url && !isOverThere) this.#signalling.end(this.#url);
     this.#tell("ended", { problem });
   }
 
