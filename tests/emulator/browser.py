@@ -17,6 +17,8 @@ from fastrelay.wire.stun import BINDING_ERROR, StunError, build_check, read_erro
 from tests.emulator.network import Address, Datagram
 
 CHECKS_WAITING_MAX = 32
+HANDSHAKE_S = 60.0
+"""Browsers are patient: it is the server that gives up first."""
 FRAME_SAMPLES = 960
 """20 ms at 48 kHz, which Opus's timestamps count."""
 
@@ -72,7 +74,9 @@ class Browser:
         self.is_writable = False
         self.is_nominated = False
         self.mapped_address: Address | None = None
-        self.dtls = DtlsEndpoint(contexts, role, [("sha-256", remote.fingerprint)], mtu_bytes=mtu_bytes)
+        self.dtls = DtlsEndpoint(
+            contexts, role, [("sha-256", remote.fingerprint)], mtu_bytes=mtu_bytes, timeout_s=HANDSHAKE_S
+        )
         self.refused = 0
         """Datagrams that were of no use: not for us, not authentic, too early."""
         self.ssrc, self._payload_type = ssrc, payload_type
