@@ -7,14 +7,17 @@ Lives here: starting them, knowing when they serve, ending them, reading their l
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from ipaddress import ip_network
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
 
 from fastrelay.io.channel import Channel
@@ -34,18 +37,20 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._read_to = 0
 
-    def new_lines(self) -> list[str]:
-        """Lines written since the last call."""
-        text = self.path.read_bytes()[self._read_to :]
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read_to += len(whole)
-        return whole.decode().splitlines()
+    @property
+    def length(self) -> int:
+        """How much has been written, to look from there on."""
+        return self.path.stat().st_size
 
-    def complaints(self) -> list[str]:
-        """Of the new lines, those that nobody should have to read: errors, and whatever is no log line at all."""
-        return [line for line in self.new_lines() if not _is_welcome(line)]
+    def lines(self, after: int = 0) -> list[str]:
+        """Whole lines written after that length."""
+        text = self.path.read_bytes()[after:]
+        return text[: text.rfind(b"\n") + 1].decode().splitlines()
+
+    def complaints(self, after: int = 0) -> list[str]:
+        """Of these lines, those that nobody should have to read: errors, and whatever is no log line at all."""
+        return [line for line in self.lines(after) if not _is_welcome(line)]
 
 
 def _is_welcome(line: str) -> bool:
@@ -59,8 +64,17 @@ def _is_welcome(line: str) -> bool:
 class TransceiverProcess:
     """One worker of a transceiver under a supervisor that does nothing. Enter it: it serves when the block begins."""
 
-    def __init__(self, ring: KeyRing, relay: tuple[str, int], folder: Path, **settings: Any) -> None:
+    def __init__(
+        self,
+        ring: KeyRing,
+        relay: tuple[str, int],
+        folder: Path,
+        *,
+        environment: Mapping[str, str],
+        **settings: Any,
+    ) -> None:
         self._ring = ring
+        self._environment = environment
         self._folder = folder
         self.plan = WorkerPlan(
             slot=0,
@@ -92,6 +106,7 @@ class TransceiverProcess:
                     stdin=subprocess.DEVNULL,
                     stderr=log,
                     pass_fds=[theirs.fileno()],
+                    env=os.environ | self._environment,
                     start_new_session=True,
                 )
             undo.callback(self._end)
@@ -138,10 +153,11 @@ class Stack:
         *,
         agent: str = "fastrelay.agent.echo:echo",
         dtls_role: Literal["passive", "active"] = "passive",
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._folder = folder
         self.dtls_role = dtls_role
-        self._settings = {"agent": agent, "dtls_role": dtls_role}
+        self._settings: dict[str, Any] = {"agent": agent, "dtls_role": dtls_role, "environment": environment}
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
@@ -159,12 +175,35 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._undo.close()
+        if kind is None:
+            lines = [line for line in self.relay.log.seen if not _is_welcome(line)]
+            assert not lines, lines
 
     @property
     def url(self) -> str:
         """Where offers go, without a slash at the end."""
         return self.transceiver.url
 
-    def complaints(self) -> list[str]:
-        """Lines of either log since the last call that should not be there."""
-        return self.transceiver.log.complaints()
+    @property
+    def log(self) -> Log:
+        """The transceiver's. The relay's is looked at when it has ended."""
+        return self.transceiver.log
+
+    def complaints(self, after: int = 0) -> list[str]:
+        """Lines of the transceiver's log, written after that length, that should not be there."""
+        return self.log.complaints(after)
+
+    def ask(self, path: str) -> Any:
+        """What a GET of this path answers, parsed."""
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=START_S)
+        with closing(connection):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+            assert response.status == 200, (path, response.status, body)
+            return json.loads(body)
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls there are."""
+        found: list[dict[str, Any]] = self.ask("/v1/calls")["calls"]
+        return found
