@@ -135,6 +135,7 @@ class Pacer:
             lines = self._wheel[place]
             if lines:
                 self._wheel[place] = []
+                self._cursor = slot + 1  # first: who is woken while we ask belongs after this slot
                 self._take(lines, now_s, due)
         self._cursor = now_slot + 1
         return due
