@@ -12,7 +12,7 @@ import re
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import web
 
@@ -29,6 +29,7 @@ EXPOSED: Final = "Location, ETag, Link, Retry-After, Accept-Post, Accept-Patch, 
 PREFLIGHT_S: Final = 600
 _REQUESTED_HEADERS = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, \-]{1,1024}")
 
+T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -74,17 +75,36 @@ def _preflight_headers(request: web.Request) -> dict[str, str]:
     return headers
 
 
-async def _outcome(request: web.Request, handler: Handler, front: Front) -> web.StreamResponse:
-    """The endpoint runs in a task, so that its failure is a value to look at, and its time has an end."""
-    is_lasting = request.headers.get("Upgrade", "").lower() == "websocket"
-    task = asyncio.ensure_future(handler(request))
+async def settled(work: Awaitable[T], timeout_s: float | None) -> asyncio.Task[T]:
+    """Run something to its end or to the end of its time, in a task: its failure is then a value to look at."""
+    task = asyncio.ensure_future(_as_coroutine(work))
     try:
-        # Twice the time, because reading the body has a limit, and an answer, of its own.
-        await asyncio.wait({task}, timeout=None if is_lasting else 2 * front.settings.request_s)
+        await asyncio.wait({task}, timeout=timeout_s)
     finally:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+    return task
+
+
+def log_fault(error: BaseException, request: web.Request) -> str:
+    """Write down everything about a fault of ours; what comes back is its name, for the client."""
+    name = secrets.token_hex(6)
+    trace = "".join(traceback.format_exception(error))
+    resource = request.match_info.route.resource
+    path = "" if resource is None else resource.canonical
+    LOG.error("an answer failed", extra=facts(fault=name, method=request.method, path=path, trace=trace))
+    return name
+
+
+async def _as_coroutine(work: Awaitable[T]) -> T:
+    return await work
+
+
+async def _outcome(request: web.Request, handler: Handler, front: Front) -> web.StreamResponse:
+    is_lasting = request.headers.get("Upgrade", "").lower() == "websocket"
+    # Twice the time, because reading the body has a limit, and an answer, of its own.
+    task = await settled(handler(request), None if is_lasting else 2 * front.settings.request_s)
     if task.cancelled():
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         return Problem(503, "timeout", "this took too long", headers=headers).response()
@@ -108,16 +128,5 @@ def _answer_to(error: BaseException, request: web.Request) -> web.StreamResponse
         return Problem(404, "not_found", "there is nothing at this path").response()
     if isinstance(error, web.HTTPException):
         return Problem(error.status, "refused", error.reason).response()
-    if isinstance(error, ConnectionError):
-        raise error  # the client has gone: there is nobody to answer
-    return _answer_to_fault(error, request)
-
-
-def _answer_to_fault(error: BaseException, request: web.Request) -> web.Response:
-    """Ours. The client gets a name for it, the log everything."""
-    name = secrets.token_hex(6)
-    trace = "".join(traceback.format_exception(error))
-    resource = request.match_info.route.resource
-    path = "" if resource is None else resource.canonical
-    LOG.error("an answer failed", extra=facts(fault=name, method=request.method, path=path, trace=trace))
+    name = log_fault(error, request)
     return Problem(500, "internal_error", f"something is wrong here; in the log it is {name}").response()

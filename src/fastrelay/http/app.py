@@ -15,7 +15,7 @@ from fastrelay.http.answers import answer_always, set_common_headers
 from fastrelay.http.client_secrets import SecretKeeper
 from fastrelay.http.demo import add_demo
 from fastrelay.http.desk import CallDesk
-from fastrelay.http.front import FRONT, Front, call_id_of
+from fastrelay.http.front import FRONT, Front, call_id_of, read_bounded
 from fastrelay.http.neighbours import HANDED_ON
 from fastrelay.http.problems import Problem
 from fastrelay.http.settings import BODY_BYTES_MAX, HttpSettings
@@ -71,7 +71,7 @@ def at_home(endpoint: Endpoint) -> Endpoint:
         if HANDED_ON in request.headers:
             # Two workers that each take the other for the call's home must not hand it to and fro.
             raise Problem(404, "no_such_call", "there is no such call, or no longer")
-        return await front.neighbours.hand_on(request, home, await request.read())
+        return await front.neighbours.hand_on(request, home, await read_bounded(request))
 
     return answer
 

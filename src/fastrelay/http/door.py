@@ -24,6 +24,8 @@ from fastrelay.observe.logs import facts
 LOG = logging.getLogger(__name__)
 
 HANDSHAKE_S: Final = 5.0
+COMING_MAX: Final = 256
+"""TLS handshakes under way. They are not yet counted as connections."""
 FULL_S: Final = 0.1
 """How long nothing is taken when there is no room or no descriptor."""
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -74,7 +76,7 @@ class Door:
 
     def _take_one(self) -> None:
         # Asked before the socket is: who is not taken waits in the kernel, where a neighbour may take them.
-        if not self._has_room():
+        if len(self._coming) >= COMING_MAX or not self._has_room():
             self._rest()
             return
         try:

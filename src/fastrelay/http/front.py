@@ -104,12 +104,12 @@ def call_id_of(request: web.Request) -> str:
     return call_id
 
 
-def remote_of(request: web.Request) -> str | None:
-    """The client's address for a log line, None when a neighbour handed the request on."""
+def client_facts(request: web.Request) -> dict[str, str]:
+    """Where a request comes from, for a log line. One that a neighbour has handed on comes from nowhere."""
     try:
-        return None if request.remote is None else str(ipaddress.ip_address(request.remote))
+        return {"remote": str(ipaddress.ip_address(request.remote or ""))}
     except ValueError:
-        return None
+        return {}
 
 
 async def read_body(request: web.Request, *accepted: str, accept_header: str = "Accept-Post") -> bytes:
@@ -119,21 +119,26 @@ async def read_body(request: web.Request, *accepted: str, accept_header: str = "
         raise Problem(415, "unsupported_content_type", message, headers={accept_header: ", ".join(accepted)})
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "unsupported_content_encoding", "send the body without Content-Encoding")
-    too_large = Problem(
-        413, "body_too_large", f"a body has at most {BODY_BYTES_MAX} bytes", headers={"Connection": "close"}
-    )
+    return await read_bounded(request)
+
+
+async def read_bounded(request: web.Request) -> bytes:
+    """The whole body of any type, when it comes in time and is not larger than allowed."""
+    too_large = Problem(413, "body_too_large", f"a body has at most {BODY_BYTES_MAX} bytes", is_final=True)
     if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
         raise too_large
     try:
         async with asyncio.timeout(request.app[FRONT].settings.request_s):
             return await request.read()
     except TimeoutError:
-        headers = {"Connection": "close"}
-        raise Problem(408, "timeout", "the body did not come in time", headers=headers) from None
+        raise Problem(408, "timeout", "the body did not come in time", is_final=True) from None
+    except ConnectionResetError:
+        raise Problem(400, "gone", "the client has gone before its body had come", is_final=True) from None
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except web.RequestPayloadError:
-        raise Problem(400, "invalid_body", "the body breaks HTTP: its chunks or its length") from None
+        problem = "the body breaks HTTP: its chunks or its length"
+        raise Problem(400, "invalid_body", problem, is_final=True) from None
 
 
 def read_text(body: bytes, what: str) -> str:

@@ -28,7 +28,10 @@ _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rat
 
 
 class Problem(FastrelayError):
-    """A request that is answered with an error. The message is for the client's developer."""
+    """A request that is answered with an error. The message is for the client's developer.
+
+    `is_final` closes the connection, where what follows on it could not be told from the rest of a body.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Problem(FastrelayError):
         *,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        is_final: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -45,6 +49,7 @@ class Problem(FastrelayError):
         self.message = message
         self.param = param
         self.headers = dict(headers or {})
+        self.is_final = is_final
 
     @classmethod
     def of(cls, refused: CallRefused) -> Problem:
@@ -64,4 +69,7 @@ class Problem(FastrelayError):
         return {"error": {"type": kind, "code": self.code, "message": self.message, "param": self.param}}
 
     def response(self) -> web.Response:
-        return json_response(self.document, status=self.status, headers=self.headers)
+        response = json_response(self.document, status=self.status, headers=self.headers)
+        if self.is_final:
+            response.force_close()
+        return response

@@ -15,7 +15,7 @@ from fastrelay.errors import WireError
 from fastrelay.http.desk import CallRequest
 from fastrelay.http.documents import json_response, read_object
 from fastrelay.http.forms import parse_form
-from fastrelay.http.front import FRONT, call_id_of, read_body, read_text, remote_of
+from fastrelay.http.front import FRONT, call_id_of, client_facts, read_body, read_text
 from fastrelay.http.problems import Problem
 from fastrelay.http.settings import SECRET_LIFETIME_S_MAX, SECRET_LIFETIME_S_MIN
 from fastrelay.observe.logs import facts
@@ -39,7 +39,7 @@ async def open_call(request: web.Request) -> web.Response:
     opened = await front.desk.open_call(call_request)
     LOG.info(
         "call opened",
-        extra=facts(session=opened.call_id, way="realtime", subject=caller.subject, remote=remote_of(request)),
+        extra=facts(session=opened.call_id, way="realtime", subject=caller.subject, **client_facts(request)),
     )
     location = f"{front.settings.public_url}/v1/realtime/calls/{opened.call_id}"
     headers = {"Location": location, "ETag": f'"{opened.etag}"'}
@@ -50,7 +50,7 @@ async def hang_up(request: web.Request) -> web.Response:
     """POST /v1/realtime/calls/{call_id}/hangup, and DELETE of the call itself."""
     call_id = call_id_of(request)
     await request.app[FRONT].desk.end_call(call_id)
-    LOG.info("call hung up", extra=facts(session=call_id, way="realtime", remote=remote_of(request)))
+    LOG.info("call hung up", extra=facts(session=call_id, way="realtime", **client_facts(request)))
     return web.Response(status=200)
 
 

@@ -15,6 +15,7 @@ Lives here: the messages, one call for each socket. Must not live here: the call
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -22,9 +23,10 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from fastrelay.errors import WireError
+from fastrelay.http.answers import log_fault, settled
 from fastrelay.http.desk import CallRefused, CallRequest, Refusal
 from fastrelay.http.documents import read_object
-from fastrelay.http.front import FRONT, Caller, Front, remote_of
+from fastrelay.http.front import FRONT, Caller, Front, client_facts
 from fastrelay.http.problems import Problem
 from fastrelay.http.realtime import read_offer_document
 from fastrelay.http.settings import BODY_BYTES_MAX
@@ -55,23 +57,27 @@ async def converse(request: web.Request) -> web.StreamResponse:
         raise Problem(426, "upgrade_required", "this is a WebSocket", headers={"Upgrade": "websocket"})
     await socket.prepare(request)
     front.sockets.add(socket)
-    conversation = Conversation(front, caller, socket, remote_of(request))
+    conversation = Conversation(front, caller, socket, client_facts(request))
     try:
-        await conversation.run()
+        talk = await settled(conversation.run(), None)
     finally:
         front.sockets.discard(socket)
         await conversation.end()
+    error = None if talk.cancelled() else talk.exception()
+    if error is not None:  # no answer over HTTP can follow any more
+        name = log_fault(error, request)
+        await socket.close(code=WSCloseCode.INTERNAL_ERROR, message=f"in the log this is {name}".encode())
     return socket
 
 
 class Conversation:
     """One socket, and the call that was made over it."""
 
-    def __init__(self, front: Front, caller: Caller, socket: web.WebSocketResponse, remote: str | None) -> None:
+    def __init__(self, front: Front, caller: Caller, socket: web.WebSocketResponse, client: dict[str, str]) -> None:
         self._front = front
         self._caller = caller
         self._socket = socket
-        self._remote = remote
+        self._client = client
         self._call_id: str | None = None
         self._problems = 0
 
@@ -101,7 +107,7 @@ class Conversation:
         """The socket is over, and so is its call."""
         if self._call_id is not None and self._is_there(self._call_id):
             await self._front.desk.end_call(self._call_id)
-            LOG.info("call hung up", extra=facts(session=self._call_id, way="websocket", remote=self._remote))
+            LOG.info("call hung up", extra=facts(session=self._call_id, way="websocket", **self._client))
         self._call_id = None
 
     def _is_there(self, call_id: str) -> bool:
@@ -114,7 +120,7 @@ class Conversation:
         return True
 
     async def _say_ended(self) -> None:
-        await self._socket.send_json({"type": "ended"})
+        await self._send({"type": "ended"})
         await self._socket.close()
 
     async def _take(self, data: str | bytes) -> None:
@@ -148,20 +154,24 @@ class Conversation:
         self._call_id = opened.call_id
         LOG.info(
             "call opened",
-            extra=facts(session=opened.call_id, way="websocket", subject=self._caller.subject, remote=self._remote),
+            extra=facts(session=opened.call_id, way="websocket", subject=self._caller.subject, **self._client),
         )
-        await self._socket.send_json({"type": "answer", "sdp": opened.answer, "call_id": opened.call_id})
+        await self._send({"type": "answer", "sdp": opened.answer, "call_id": opened.call_id})
 
     async def _restart(self, message: Mapping[str, Any]) -> None:
         fragment = message.get("fragment")
         if self._call_id is None or not isinstance(fragment, str):
             raise Problem(400, "invalid_message", "a restart has a fragment, and a call before it", param="fragment")
         restarted = await self._front.desk.restart_ice(self._call_id, fragment)
-        LOG.info("ice restarted", extra=facts(session=self._call_id, remote=self._remote))
-        await self._socket.send_json({"type": "restarted", "fragment": restarted.fragment})
+        LOG.info("ice restarted", extra=facts(session=self._call_id, **self._client))
+        await self._send({"type": "restarted", "fragment": restarted.fragment})
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        with contextlib.suppress(ConnectionResetError):  # it has gone, which the next receive() tells
+            await self._socket.send_json(message)
 
     async def _complain(self, problem: Problem) -> None:
-        await self._socket.send_json({"type": "error", **problem.document})
+        await self._send({"type": "error", **problem.document})
         self._problems += 1
         if self._problems >= PROBLEMS_MAX:
             await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many errors")
