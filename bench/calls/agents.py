@@ -5,10 +5,11 @@ Lives here: what a transceiver is asked to run in a benchmark. Must not live her
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import time
 
-from fastrelay.agent import Call
+from bench.calls.voice import voice
+from fastrelay.agent import Call, CallEnded
 
 PCM_RATE = 48_000
 BLOCKED_S = 30.0
@@ -21,18 +22,16 @@ async def pcm_echo(call: Call) -> None:
 
 
 async def moody(call: Call) -> None:
-    """An echo on a thread of its own, unless the caller asks for trouble: `behave` = blocks, burns, raises, floods."""
+    """An echo on a thread of its own, unless the caller asks it to `behave` otherwise."""
     behave = call.metadata.get("behave", "")
-    if behave == "blocks":
+    if behave == "talks":
+        await _talk(call)
+    elif behave == "blocks":
         _block()
     elif behave == "burns":
         until_s = time.monotonic() + BLOCKED_S
         while time.monotonic() < until_s and not call.is_over:
             pass
-    elif behave == "raises":
-        raise RuntimeError("an agent of the benchmark, as asked")
-    elif behave == "floods":
-        await _flood(call)
     async for frame in call.audio():
         await call.play(frame)
 
@@ -41,10 +40,10 @@ def _block() -> None:
     time.sleep(BLOCKED_S)
 
 
-async def _flood(call: Call) -> None:
-    frame = await anext(call.audio())
-    until_s = time.monotonic() + BLOCKED_S
-    while time.monotonic() < until_s:
-        await call.play(frame)
-        call.flush()
-        await asyncio.sleep(0)
+async def _talk(call: Call) -> None:
+    """As an agent does that has a sentence ready: more is queued than has been said."""
+    try:
+        for frame in itertools.cycle(voice()):
+            await call.play(frame)
+    except CallEnded:
+        return

@@ -2,7 +2,8 @@
 
 Lives here: the search and its bar. Must not live here: what on time means (punctuality).
 
-Calls are added, a tenth more each time, until a window misses the bar twice; then the last step is halved a few times.
+The number is moved up by a tenth until a window misses the bar twice, or down until one holds; then the last step is
+halved a few times.
 """
 
 from __future__ import annotations
@@ -36,15 +37,10 @@ def is_on_time(window: Window) -> bool:
     return window.punctuality.share >= ON_TIME_MIN and window.lost_calls == 0
 
 
-def search(ensemble: Ensemble, first: int, limit: int, seconds: float, step: Callable[[], None]) -> Capacity:
-    """Between `first` and `limit` calls."""
-    return Search(ensemble, seconds, step).run(first, limit)
-
-
 class Search:
     """One search. The number of calls is moved up and down, and watched."""
 
-    def __init__(self, ensemble: Ensemble, seconds: float, step: Callable[[], None]) -> None:
+    def __init__(self, ensemble: Ensemble, seconds: float, step: Callable[[], None] = lambda: None) -> None:
         self.found = Capacity()
         self._ensemble = ensemble
         self._seconds = seconds
@@ -52,17 +48,26 @@ class Search:
         self._open = 0
 
     def run(self, first: int, limit: int) -> Capacity:
+        """Begin with `first`, which may be too many; never try more than `limit`."""
         calls = min(first, limit)
-        while self._holds(calls) and calls < limit:
-            calls = min(max(calls + 1, round(calls * (1 + STEP))), limit)
-        too_many = calls
+        if self._holds(calls):
+            while calls < limit:
+                calls = min(_more(calls), limit)
+                if not self._holds(calls):
+                    break
+        else:
+            while calls > 1 and not self._holds(_fewer(calls)):
+                calls = _fewer(calls)
+        self._narrow(calls)
+        return self.found
+
+    def _narrow(self, too_many: int) -> None:
         for _ in range(HALVINGS):
             between = (self.found.calls + too_many) // 2
-            if between in (self.found.calls, too_many):
-                break
+            if between <= self.found.calls:
+                return
             if not self._holds(between):
                 too_many = between
-        return self.found
 
     def _holds(self, calls: int) -> bool:
         """Whether this many are on time, in the first window or, since a machine hiccups, in a second one."""
@@ -85,3 +90,11 @@ class Search:
             self._ensemble.close(self._open - calls)
         self._open = calls
         self._ensemble.watch(SETTLE_S)
+
+
+def _more(calls: int) -> int:
+    return max(calls + 1, round(calls * (1 + STEP)))
+
+
+def _fewer(calls: int) -> int:
+    return min(calls - 1, round(calls / (1 + STEP)))

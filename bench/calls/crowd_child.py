@@ -56,6 +56,7 @@ class Orders:
         """Open calls, evenly over a time; those of the group `watches` are judged meanwhile."""
         crowd = self._crowd
         watched = self._of_group(watches)
+        slots, late = crowd.slots, crowd.late_slots
         crowd.watch(watched, True)
         crowd.pass_time(EDGE_NS / 1e9 if watched else 0)
         from_ns, start_s = time.time_ns(), time.monotonic()
@@ -79,6 +80,7 @@ class Orders:
             "setup_ms": [round((caller.up_s - caller.asked_s) * 1000, 2) for caller in up],
             "connect_ms": [round((caller.up_s - caller.answered_s) * 1000, 2) for caller in up],
         }
+        answer["late_slots"] = (crowd.late_slots - late) / max(crowd.slots - slots, 1)
         if watched:
             answer["watched"] = crowd.judge(watched, from_ns, until_ns).build()
             crowd.watch(watched, False)

@@ -36,7 +36,13 @@ class Opened:
     """From the offer's leaving to keys at the client."""
     connect_ms: list[float]
     """From the answer's arrival to keys at the client."""
+    late_slots: float
     watched: Punctuality | None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the callers kept their own schedule."""
+        return self.late_slots <= LATE_SLOTS_MAX
 
     def setup_percentile_ms(self, percent: int) -> float:
         """Of those that came up."""
@@ -86,6 +92,7 @@ class Ensemble:
             told["problems"],
             told["setup_ms"],
             told["connect_ms"],
+            told["late_slots"],
             None if watched is None else Punctuality.parse(watched),
         )
 

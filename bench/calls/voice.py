@@ -6,6 +6,7 @@ Lives here: making it. It costs what speech costs: 24 kbit/s, 20 ms, changing pi
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ FRAME_SAMPLES = 960
 FRAMES = 100
 
 
+@cache
 def voice() -> list[bytes]:
     """FRAMES payloads of 20 ms."""
     encoder = av.CodecContext.create("libopus", "w")
