@@ -1,6 +1,6 @@
-"""`fastrelay relay` as a process of its own.
+"""`fastrelay relay`, or another command that serves, as a process of its own.
 
-Lives here: starting it, reading what it prints, and looking at its counter pages from outside.
+Lives here: starting it, reading what it prints, and looking at a relay's counter pages from outside.
 Must not live here: clients and transceivers (ends).
 """
 
@@ -71,8 +71,11 @@ class Lines:
         return self.seen
 
 
-class RelayProcess:
-    """Enter it: it serves when the block begins, and is stopped cleanly when the block ends."""
+class ServiceProcess:
+    """A command that serves. Enter it: it does so when the block begins, and is stopped cleanly when the block ends."""
+
+    word: str
+    """The command's name."""
 
     def __init__(
         self,
@@ -80,15 +83,18 @@ class RelayProcess:
         environment: dict[str, str] | None = None,
         command: Sequence[str] = tuple(COMMAND),
         descriptors: Sequence[int] = (),
+        folder: Path | None = None,
     ) -> None:
-        self._command = [*command, "relay", *arguments]
+        self._command = [*command, self.word, *arguments]
         self._environment = environment
         self._descriptors = descriptors
-        self.clients: list[Address] = []
-        self.trunks: list[Address] = []
-        self.admin: Address | None = None
+        self._folder = folder
         self.is_outlived = False
         """Set by a test that means its workers to go on without it."""
+
+    def take_ready(self, said: str) -> None:
+        """What stands after `ready:`."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
@@ -97,6 +103,7 @@ class RelayProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=os.environ | (self._environment or {}),
+            cwd=self._folder,
             start_new_session=True,
             pass_fds=self._descriptors,
         )
@@ -109,11 +116,7 @@ class RelayProcess:
         except AssertionError as error:
             code = self._end(signal.SIGKILL)
             raise AssertionError(f"exit code {code}: {self.log.seen}") from error
-        clients, _, rest = ready.removeprefix("ready: clients ").partition(" trunk ")
-        trunks, _, admin = rest.partition(" admin ")
-        self.admin = parse_endpoint(admin) if admin else None
-        self.clients = [parse_endpoint(text) for text in clients.split()]
-        self.trunks = [parse_endpoint(text) for text in trunks.split()]
+        self.take_ready(ready.removeprefix("ready: "))
         return self
 
     def __exit__(
@@ -150,6 +153,19 @@ class RelayProcess:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it and return its exit code; what it printed is in `out.seen` and `log.seen`."""
         return self._end(number)
+
+
+class RelayProcess(ServiceProcess):
+    """`fastrelay relay`."""
+
+    word = "relay"
+
+    def take_ready(self, said: str) -> None:
+        clients, _, rest = said.removeprefix("clients ").partition(" trunk ")
+        trunks, _, admin = rest.partition(" admin ")
+        self.admin: Address | None = parse_endpoint(admin) if admin else None
+        self.clients: list[Address] = [parse_endpoint(text) for text in clients.split()]
+        self.trunks: list[Address] = [parse_endpoint(text) for text in trunks.split()]
 
     @property
     def workers(self) -> list[int]:
