@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import signal
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
-from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
 
-from fastrelay.io.channel import Channel
 from fastrelay.routing import KeyRing
-from fastrelay.transceiver.worker.orders import Charge, Order, Word
-from fastrelay.transceiver.worker.plan import WorkerPlan, socket_name
-from tests.live.process import RelayProcess, options
+from fastrelay.wire.address import format_endpoint
+from tests.live.process import COMMAND, Lines, RelayProcess, options, session
 
 HOST = "127.0.0.1"
-START_S = 20.0
+ANSWER_S = 10.0
 STOP_S = 10.0
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -62,86 +58,50 @@ def _is_welcome(line: str) -> bool:
 
 
 class TransceiverProcess:
-    """One worker of a transceiver under a supervisor that does nothing. Enter it: it serves when the block begins."""
+    """`fastrelay transceiver` with two workers. Enter it: it serves when the block begins, and has ended afterwards."""
 
-    def __init__(
-        self,
-        ring: KeyRing,
-        relay: tuple[str, int],
-        folder: Path,
-        *,
-        environment: Mapping[str, str],
-        **settings: Any,
-    ) -> None:
-        self._ring = ring
+    def __init__(self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._arguments = arguments
         self._environment = environment
-        self._folder = folder
-        self.plan = WorkerPlan(
-            slot=0,
-            cpu=None,
-            trunk=(HOST, 0),
-            relays=(relay,),
-            allowed=(ip_network(HOST),),
-            neighbours=folder,
-            log_form="json",
-            is_open=True,
-            serves_demo=True,
-            **settings,
-        )
         self.log = Log(folder / "transceiver.log")
+        self.url = ""
 
     def __enter__(self) -> Self:
-        with ExitStack() as undo:
-            self._channel, theirs = Channel.pair()
-            undo.enter_context(self._channel)
-            undo.enter_context(theirs)
-            door = undo.enter_context(socket.create_server((HOST, 0)))
-            neighbours = undo.enter_context(socket.socket(socket.AF_UNIX))
-            neighbours.bind(str(self._folder / socket_name(0)))
-            neighbours.listen()
-            self.url = f"http://{HOST}:{door.getsockname()[1]}"
-            with self.log.path.open("wb") as log:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-W", "error", "-m", "fastrelay.transceiver.worker", str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stderr=log,
-                    pass_fds=[theirs.fileno()],
-                    env=os.environ | self._environment,
-                    start_new_session=True,
-                )
-            undo.callback(self._end)
-            charge = Charge(self.plan, self._ring, None)
-            self._channel.send({"kind": Order.PLAN, **charge.build()}, [door.fileno(), neighbours.fileno()])
-            for given in (theirs, door, neighbours):
-                given.close()
-            self._wait_ready()
-            self._undo = undo.pop_all()
+        with self.log.path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, "transceiver", *self._arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=os.environ | self._environment,
+                start_new_session=True,
+            )
+        assert self.process.stdout is not None
+        try:
+            ready = Lines(self.process.stdout.fileno()).until(lambda line: line.startswith("ready: "))
+        except AssertionError as error:
+            self._end()
+            raise AssertionError(self.log.path.read_text()) from error
+        self.url = ready.removeprefix("ready: http ").partition(" trunk ")[0].rstrip("/")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process.poll() is None:
-            self._channel.send({"kind": Order.STOP})
-        self._undo.close()
+        code = self._end()
         if kind is None:
-            assert self.process.returncode == 0, self.log.path.read_text()
+            assert not (left := session(self.process.pid)), f"processes outlived their supervisor: {left}"
+            assert code == 0, self.log.path.read_text()
 
-    def _wait_ready(self) -> None:
-        deadline_s = time.monotonic() + START_S
-        while True:
-            message = self._channel.receive(timeout_s=max(deadline_s - time.monotonic(), 0))
-            assert message is not None, self.log.path.read_text()
-            if message.body["kind"] == Word.READY:
-                return
-            assert message.body["kind"] == Word.STATUS, message.body
-
-    def _end(self) -> None:
+    def _end(self) -> int:
+        self.process.send_signal(signal.SIGINT)  # TERM would wait for calls to end
         try:
-            self.process.wait(STOP_S if self.process.poll() is None else 0)
+            self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return self.process.wait()
 
 
 class Stack:
@@ -157,16 +117,18 @@ class Stack:
     ) -> None:
         self._folder = folder
         self.dtls_role = dtls_role
-        self._settings: dict[str, Any] = {"agent": agent, "dtls_role": dtls_role, "environment": environment}
+        self._settings = ("--agent", agent, "--dtls-role", dtls_role)
+        self._environment = environment
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            ring = KeyRing.new(now_s=int(time.time()))
             ring_file = self._folder / "ring.json"
-            ring.save(ring_file, is_new=True)
+            KeyRing.new(now_s=int(time.time())).save(ring_file, is_new=True)
             self.relay = undo.enter_context(RelayProcess(*options(HOST, HOST, ring_file, HOST), "--log", "json"))
+            own = ["--trunk", HOST, "--relay", format_endpoint(*self.relay.clients[0]), "--allow", HOST]
+            own += ["--keys", str(ring_file), "--http", f"{HOST}:0", "--demo", "--workers", "2", "--log", "json"]
             self.transceiver = undo.enter_context(
-                TransceiverProcess(ring, self.relay.clients[0], self._folder, **self._settings)
+                TransceiverProcess(self._folder, [*own, *self._settings], self._environment)
             )
             self._undo = undo.pop_all()
         return self
@@ -195,7 +157,7 @@ class Stack:
 
     def ask(self, path: str) -> Any:
         """What a GET of this path answers, parsed."""
-        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=START_S)
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=ANSWER_S)
         with closing(connection):
             connection.request("GET", path)
             response = connection.getresponse()
