@@ -38,8 +38,8 @@ async def open_call(request: web.Request) -> web.Response:
     call_request = CallRequest(offer, "realtime", {**session, **caller.session}, caller.subject)
     opened = await front.desk.open_call(call_request)
     LOG.info(
-        "call opened",
-        extra=facts(session=opened.call_id, way="realtime", subject=caller.subject, **client_facts(request)),
+        "offer answered",
+        extra=facts(call=opened.call_id, way="realtime", subject=caller.subject, **client_facts(request)),
     )
     location = f"{front.settings.public_url}/v1/realtime/calls/{opened.call_id}"
     headers = {"Location": location, "ETag": f'"{opened.etag}"'}
@@ -50,7 +50,7 @@ async def hang_up(request: web.Request) -> web.Response:
     """POST /v1/realtime/calls/{call_id}/hangup, and DELETE of the call itself."""
     call_id = call_id_of(request)
     await request.app[FRONT].desk.end_call(call_id)
-    LOG.info("call hung up", extra=facts(session=call_id, way="realtime", **client_facts(request)))
+    LOG.info("hang-up taken", extra=facts(call=call_id, way="realtime", **client_facts(request)))
     return web.Response(status=200)
 
 

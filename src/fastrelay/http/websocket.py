@@ -107,7 +107,7 @@ class Conversation:
         """The socket is over, and so is its call."""
         if self._call_id is not None and self._is_there(self._call_id):
             await self._front.desk.end_call(self._call_id)
-            LOG.info("call hung up", extra=facts(session=self._call_id, way="websocket", **self._client))
+            LOG.info("hang-up taken", extra=facts(call=self._call_id, way="websocket", **self._client))
         self._call_id = None
 
     def _is_there(self, call_id: str) -> bool:
@@ -153,8 +153,8 @@ class Conversation:
         opened = await self._front.desk.open_call(call_request)
         self._call_id = opened.call_id
         LOG.info(
-            "call opened",
-            extra=facts(session=opened.call_id, way="websocket", subject=self._caller.subject, **self._client),
+            "offer answered",
+            extra=facts(call=opened.call_id, way="websocket", subject=self._caller.subject, **self._client),
         )
         await self._send({"type": "answer", "sdp": opened.answer, "call_id": opened.call_id})
 
@@ -163,7 +163,7 @@ class Conversation:
         if self._call_id is None or not isinstance(fragment, str):
             raise Problem(400, "invalid_message", "a restart has a fragment, and a call before it", param="fragment")
         restarted = await self._front.desk.restart_ice(self._call_id, fragment)
-        LOG.info("ice restarted", extra=facts(session=self._call_id, **self._client))
+        LOG.info("ice restarted", extra=facts(call=self._call_id, **self._client))
         await self._send({"type": "restarted", "fragment": restarted.fragment})
 
     async def _send(self, message: Mapping[str, Any]) -> None:

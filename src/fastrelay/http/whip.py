@@ -32,8 +32,8 @@ async def open_call(request: web.Request) -> web.Response:
     offer = read_text(await read_body(request, SDP), "sdp")
     opened = await front.desk.open_call(CallRequest(offer, "whip", caller.session, caller.subject))
     LOG.info(
-        "call opened",
-        extra=facts(session=opened.call_id, way="whip", subject=caller.subject, **client_facts(request)),
+        "offer answered",
+        extra=facts(call=opened.call_id, way="whip", subject=caller.subject, **client_facts(request)),
     )
     base = front.settings.public_url
     headers = {
@@ -73,7 +73,7 @@ async def change_ice(request: web.Request) -> web.Response:
     if fragment.ufrag is None:
         raise Problem(422, "no_credentials", "an ICE restart brings a=ice-ufrag and a=ice-pwd")
     restarted = await desk.restart_ice(call_id, text)
-    LOG.info("ice restarted", extra=facts(session=call_id, **client_facts(request)))
+    LOG.info("ice restarted", extra=facts(call=call_id, **client_facts(request)))
     body = restarted.fragment.encode()
     return web.Response(status=200, body=body, content_type=FRAGMENT, headers={"ETag": f'"{restarted.etag}"'})
 
@@ -82,5 +82,5 @@ async def end_call(request: web.Request) -> web.Response:
     """DELETE /whip/{call_id}."""
     call_id = call_id_of(request)
     await request.app[FRONT].desk.end_call(call_id)
-    LOG.info("call hung up", extra=facts(session=call_id, way="whip", **client_facts(request)))
+    LOG.info("hang-up taken", extra=facts(call=call_id, way="whip", **client_facts(request)))
     return web.Response(status=200)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from fastrelay.agent.events import AddressChanged, ChannelClosed, ChannelOpened, Message
@@ -42,12 +43,25 @@ class CallExchange(Protocol):
     def release(self, call: Call) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class CallNames:
+    """What a call is called: by the API, and by relays."""
+
+    call_id: str
+    session: str
+    """The session id in hexadecimal, as a relay's flows and logs have it."""
+
+    def facts(self, **more: object) -> dict[str, dict[str, object]]:
+        """For a log line about the call."""
+        return facts(session=self.session, call=self.call_id, **more)
+
+
 class Call:
     """One call. All of it runs on the worker's loop; the agent's thread, where it has one, is behind the seat."""
 
     def __init__(
         self,
-        call_id: str,
+        names: CallNames,
         session: Session,
         offer: Offer,
         role: DtlsRole,
@@ -56,7 +70,8 @@ class Call:
         host: AgentHost,
         on_end: Callable[[Call, EndReason], None],
     ) -> None:
-        self.call_id = call_id
+        self.names = names
+        self.call_id = names.call_id
         self.session = session
         self.role = role
         self.request = request
@@ -74,7 +89,7 @@ class Call:
         self._exchange = exchange
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._seat = host.seat(call_id, request.session, self, self.statistics)
+        self._seat = host.seat(names.call_id, request.session, self, self.statistics)
         # straight to the seat: fifty times a second for every call
         self.next_frame = self._seat.next_frame
         self._hear = self._seat.hear
@@ -150,7 +165,7 @@ class Call:
             self._data_channels().send(channel, content)
 
     def agent_hangs_up(self, reason: str) -> None:
-        LOG.info("agent hangs up", extra=facts(call=self.call_id, reason=reason))
+        LOG.info("agent hangs up", extra=self.names.facts(reason=reason))
         self.end(EndReason.AGENT_HUNG_UP)
 
     def agent_ended(self, problem: str | None) -> None:
@@ -232,7 +247,7 @@ class Call:
             case Established():
                 self._establish()
             case Heard():
-                LOG.info("call heard", extra=facts(call=self.call_id))
+                LOG.info("call heard", extra=self.names.facts())
             case Received(data):
                 if self._offer.data is not None:
                     self._data_channels().handle(data)
@@ -246,7 +261,7 @@ class Call:
         if self._offer.audio.direction.is_receiving:
             self.outbound = self.session.outbound
         phases = self.session.phases.since_opened_ms()
-        LOG.info("call established", extra=facts(call=self.call_id, handshake_ms=phases["handshake_ms"]))
+        LOG.info("call established", extra=self.names.facts(handshake_ms=phases["handshake_ms"]))
         self._seat.start()
 
     def _data_channels(self) -> DataChannels:
@@ -271,4 +286,5 @@ class Call:
         self._seat.end(reason.value)
         self._wake.set()
         told = describe(self.session, self._loop.time(), self._samples[0])
-        LOG.info("call ended", extra=facts(call=self.call_id, reason=reason.value, uptime_s=told["uptime_s"]))
+        problem = {"problem": self.session.dtls.detail} if reason is EndReason.HANDSHAKE_FAILED else {}
+        LOG.info("call ended", extra=self.names.facts(reason=reason.value, uptime_s=told["uptime_s"], **problem))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import logging
 import math
 import secrets
 import time
@@ -20,7 +19,6 @@ from typing import Any, Final
 
 from fastrelay.agent.hosting import AgentHost
 from fastrelay.http.desk import CallRefused, CallRequest, OpenedCall, Refusal, RestartedIce
-from fastrelay.observe.logs import facts
 from fastrelay.routing.keys import KeyRing
 from fastrelay.routing.token import SESSION_ID_LENGTH, MintedToken, mint_token
 from fastrelay.transceiver.certificate import Certificate
@@ -31,13 +29,11 @@ from fastrelay.transceiver.offer import Offer, read_offer
 from fastrelay.transceiver.session.limits import SessionLimits
 from fastrelay.transceiver.session.session import Session, Stream
 from fastrelay.transceiver.session.states import EndReason
-from fastrelay.transceiver.worker.call import Call
+from fastrelay.transceiver.worker.call import Call, CallNames
 from fastrelay.transceiver.worker.exchange import Exchange
 from fastrelay.transceiver.worker.plan import SOCKETS, WorkerPlan
 from fastrelay.transceiver.worker.tallies import Histogram, OfferBudget
 from fastrelay.wire.sdp import SdpError
-
-LOG = logging.getLogger(__name__)
 
 CALL_ID_PREFIX: Final = "rtc_"
 SSRC_MAX: Final = 0xFFFF_FFFF
@@ -105,14 +101,14 @@ class Desk:
             now_s,
             self._limits,
         )
-        call = Call(call_id, session, offer, role, request, self._exchange, self._host, self._call_ended)
+        names = CallNames(call_id, session_id.hex())
+        call = Call(names, session, offer, role, request, self._exchange, self._host, self._call_ended)
         call.minted_at_s = minted.token.minted_at_s
         self._calls[call_id] = call
         self._is_empty.clear()
         self._exchange.admit(call, minted.ufrag)
         call.start()
         self._opened += 1
-        LOG.info("call opened", extra=facts(session=session_id.hex(), call=call_id, way=request.way))
         answer = build_answer(offer, self._answering(minted, stream, role))
         session.phases.answered_s = self._loop.time()
         return OpenedCall(call_id, answer, etag_of(minted.ufrag))
