@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -104,13 +105,18 @@ def test_stranger_is_refused_before_anything_is_handed_on() -> None:
     two_workers(scene, is_open=False)
 
 
-def test_list_is_of_every_worker_and_says_when_one_is_missing() -> None:
+def test_list_is_of_every_worker_and_says_when_one_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "ANSWER_S", 0.2)
+
     async def scene(first: Served, _: Served) -> None:
+        both = [{"call_id": call_id(THEIRS)}]
+        first.desk.others.append(Path("/nowhere/third"))  # a worker that has ended has no calls
         async with first.client.get("/v1/calls") as answer:
-            assert await answer.json() == {"calls": [{"call_id": call_id(THEIRS)}], "is_complete": True}
-        first.desk.others.append(Path("/nowhere/third"))
-        async with first.client.get("/v1/calls") as answer:
-            assert await answer.json() == {"calls": [{"call_id": call_id(THEIRS)}], "is_complete": False}
+            assert await answer.json() == {"calls": both, "is_complete": True}
+        with socket_folder() as folder:
+            first.desk.others.append(folder / "fourth")
+            async with silent_or_strange(folder / "fourth", None), first.client.get("/v1/calls") as answer:
+                assert await answer.json() == {"calls": both, "is_complete": False}
         async with first.client.get("/v1/calls", headers={HANDED_ON: "1"}) as answer:
             assert await answer.json() == {"calls": [], "is_complete": True}
 
@@ -187,11 +193,17 @@ def test_neighbour_that_does_not_answer_is_a_sentence_in_bounded_time(
     asyncio.run(play())
 
 
-def test_neighbour_that_is_gone_is_502() -> None:
+def test_call_of_a_worker_that_is_gone_is_gone() -> None:
     async def play() -> None:
-        desk = Desk(homes={call_id(7): Path("/nowhere/second")})
-        async with serving(desk=desk) as first, first.client.delete(f"/whip/{call_id(7)}") as answer:
-            assert answer.status == 502
+        with socket_folder() as folder:
+            with socket.socket(socket.AF_UNIX) as bound:
+                bound.bind(str(folder / "dead"))
+            homes = {call_id(7): folder / "dead", call_id(8): folder / "never"}
+            async with serving(desk=Desk(homes=homes)) as first:
+                for name in homes:
+                    async with first.client.delete(f"/whip/{name}") as answer:
+                        assert answer.status == 404
+                        assert (await error_of(answer))["code"] == "no_such_call"
 
     asyncio.run(play())
 
@@ -212,7 +224,7 @@ def test_connections_to_neighbours_are_kept_for_a_bounded_number_of_them(monkeyp
         async with serving(desk=Desk(homes=homes)) as first:
             for name in homes:
                 async with first.client.get(f"/v1/calls/{name}/stats") as answer:
-                    assert answer.status == 502
+                    assert answer.status == 404
 
     asyncio.run(play())
 

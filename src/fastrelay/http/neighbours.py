@@ -7,13 +7,14 @@ Must not live here: which worker has a call (the desk).
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, UnixConnector, web
+from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, DummyCookieJar, UnixConnector, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from fastrelay.http.problems import Problem
@@ -46,19 +47,19 @@ class Neighbours:
         status, found, content = await self._ask(home, request.method, str(request.rel_url), headers, body)
         return web.Response(status=status, body=content, headers=_passed_on(found))
 
-    async def collect(self, homes: Sequence[Path], request: web.Request) -> list[Mapping[str, Any] | None]:
-        """Every neighbour's document for the same question; None for one that has no answer."""
-        return list(await asyncio.gather(*(self._document(home, request) for home in homes[:NEIGHBOURS_MAX])))
+    async def collect_calls(self, homes: Sequence[Path], request: web.Request) -> list[Mapping[str, Any] | None]:
+        """Every neighbour's list of calls; None for one that has no answer."""
+        return list(await asyncio.gather(*(self._list_of(home, request) for home in homes[:NEIGHBOURS_MAX])))
 
     async def close(self) -> None:
         while self._sessions:
             await self._sessions.popitem()[1].close()
 
-    async def _document(self, home: Path, request: web.Request) -> Mapping[str, Any] | None:
+    async def _list_of(self, home: Path, request: web.Request) -> Mapping[str, Any] | None:
         try:
             answer = await self.hand_on(request, home, b"")
-        except Problem:
-            return None
+        except Problem as problem:
+            return {"calls": []} if problem.status == 404 else None
         found = json.loads(answer.body) if answer.status == 200 and isinstance(answer.body, bytes) else None
         return found if isinstance(found, dict) else None
 
@@ -76,10 +77,14 @@ class Neighbours:
                 if len(content) > ANSWER_BYTES_MAX:
                     raise Problem(502, "neighbour_failed", "the worker that has this call answers too much")
                 return answer.status, answer.headers, content
+        except ClientConnectorError as error:
+            if error.os_error.errno in (errno.ENOENT, errno.ECONNREFUSED):  # its calls have gone with it
+                raise Problem(404, "no_such_call", "the worker that had this call is gone") from None
+            raise Problem(502, "neighbour_failed", "the worker that has this call cannot be reached") from None
         except TimeoutError:
             raise Problem(504, "neighbour_silent", "the worker that has this call does not answer in time") from None
         except (ClientError, OSError):
-            raise Problem(502, "neighbour_failed", "the worker that has this call cannot be reached") from None
+            raise Problem(502, "neighbour_failed", "the worker that has this call broke off") from None
 
     async def _session_of(self, home: Path) -> ClientSession:
         session = self._sessions.get(home)

@@ -24,7 +24,7 @@ async def calls(request: web.Request) -> web.Response:
     found = list(front.desk.calls())
     is_complete = True
     if HANDED_ON not in request.headers:
-        for document in await front.neighbours.collect(front.desk.neighbours(), request):
+        for document in await front.neighbours.collect_calls(front.desk.neighbours(), request):
             if document is None:
                 is_complete = False
             else:
