@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fastrelay.errors import WireError
 from fastrelay.media.opus import FRAMES_PER_S, OpusDecoder, Samples
@@ -67,18 +66,22 @@ class Cutter:
         return [samples[start : start + self._size] for start in range(0, full, self._size)]
 
 
-def samples_of(audio: npt.NDArray[np.generic] | bytes) -> Samples:
+def samples_of(audio: object) -> Samples:
     """Take samples as speech libraries deliver them: 16-bit integers, floats from -1 to 1, or 16-bit bytes.
 
     >>> samples_of(np.array([0.0, 1.0, -2.0])).tolist()
     [0, 32767, -32767]
     """
     if isinstance(audio, (bytes, bytearray, memoryview)):
+        if len(audio) % 2:
+            raise ValueError(f"{len(audio)} bytes are no whole number of 16-bit samples")
         return np.frombuffer(audio, "<i2").astype(np.int16, copy=False)
+    if not isinstance(audio, np.ndarray):
+        raise TypeError(f"samples as {type(audio).__name__}: they are int16, or floats from -1 to 1")
     if audio.ndim != 1:
         raise ValueError(f"samples of shape {audio.shape}: one channel is one dimension")
     if np.issubdtype(audio.dtype, np.floating):
         return (np.clip(audio.astype(np.float32), -1, 1) * 32_767).astype(np.int16)
-    if audio.dtype != np.int16:
+    if audio.dtype.kind != "i" or audio.dtype.itemsize != 2:
         raise TypeError(f"samples of type {audio.dtype}: they are int16, or floats from -1 to 1")
     return audio.astype(np.int16, copy=False)
