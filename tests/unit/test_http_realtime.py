@@ -87,7 +87,7 @@ def test_opened_call_is_one_line_in_the_log_without_the_clients_address() -> Non
         async with server.client.post(CALLS, data=OFFER, headers=SDP | BEARER) as answer:
             assert answer.status == 201
         (line,) = server.lines
-        assert (line["event"], line["call"], line["subject"]) == ("offer_answered", call_id(1), "key:backend")
+        assert (line["event"], line["call"], line["subject"]) == ("call_opened", call_id(1), "key:backend")
         assert (line["way"], line["remote"]) == ("realtime", "127.0.0.0/24")
 
     served(scene, CLOSED)
@@ -232,7 +232,7 @@ def test_call_is_hung_up_once(method: str, suffix: str) -> None:
             async with server.client.request(method, location + suffix) as answer:
                 assert answer.status == status
         assert server.desk.ended == [call_id(1)]
-        assert [line["event"] for line in server.lines] == ["offer_answered", "hang_up_taken"]
+        assert [line["event"] for line in server.lines] == ["call_opened", "hang_up_taken"]
 
     served(scene)
 

@@ -35,7 +35,7 @@ def test_offer_is_answered_and_closing_hangs_up() -> None:
             assert (request.offer, request.way, request.session) == (OFFER["sdp"], "websocket", {"lang": "fr"})
         await hung_up(server)
         assert server.desk.ended == [call_id(1)]
-        assert [line["event"] for line in server.lines] == ["offer_answered", "hang_up_taken"]
+        assert [line["event"] for line in server.lines] == ["call_opened", "hang_up_taken"]
 
     served(scene)
 

@@ -43,7 +43,7 @@ def test_post_answers_with_everything_the_rest_needs() -> None:
         (request,) = server.desk.requests
         assert (request.offer, request.way, request.session, request.subject) == (OFFER, "whip", {}, "key:backend")
         (line,) = server.lines
-        assert (line["event"], line["way"]) == ("offer_answered", "whip")
+        assert (line["event"], line["way"]) == ("call_opened", "whip")
 
     served(scene, CLOSED)
 
@@ -115,7 +115,7 @@ def test_restart_brings_a_fragment_and_another_etag(matching: str) -> None:
             assert await answer.text() == FRAGMENT
             assert answer.headers["ETag"] == '"ice-2"'
         assert server.desk.restarts == [(call_id(1), RESTART)]
-        assert [line["event"] for line in server.lines] == ["offer_answered", "ice_restarted"]
+        assert [line["event"] for line in server.lines] == ["call_opened", "ice_restarted"]
         # RFC 9725 §4.3.3: what was meant for the session before is stale now
         for etag, status in [('"ice-1"', 412), ('"ice-2"', 204)]:
             async with server.client.patch(SESSION, data=CANDIDATES, headers=PATCHED | {"If-Match": etag}) as answer:

@@ -38,7 +38,7 @@ async def open_call(request: web.Request) -> web.Response:
     call_request = CallRequest(offer, "realtime", {**session, **caller.session}, caller.subject)
     opened = await front.desk.open_call(call_request)
     LOG.info(
-        "offer answered",
+        "call opened",
         extra=facts(call=opened.call_id, way="realtime", subject=caller.subject, **client_facts(request)),
     )
     location = f"{front.settings.public_url}/v1/realtime/calls/{opened.call_id}"

@@ -153,7 +153,7 @@ class Conversation:
         opened = await self._front.desk.open_call(call_request)
         self._call_id = opened.call_id
         LOG.info(
-            "offer answered",
+            "call opened",
             extra=facts(call=opened.call_id, way="websocket", subject=self._caller.subject, **self._client),
         )
         await self._send({"type": "answer", "sdp": opened.answer, "call_id": opened.call_id})

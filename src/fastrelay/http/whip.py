@@ -32,7 +32,7 @@ async def open_call(request: web.Request) -> web.Response:
     offer = read_text(await read_body(request, SDP), "sdp")
     opened = await front.desk.open_call(CallRequest(offer, "whip", caller.session, caller.subject))
     LOG.info(
-        "offer answered",
+        "call opened",
         extra=facts(call=opened.call_id, way="whip", subject=caller.subject, **client_facts(request)),
     )
     base = front.settings.public_url
