@@ -8,9 +8,10 @@ Must not live here: what a message is for, labels of our own choosing (data_chan
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from aiortc import rtcsctptransport as sctp
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
@@ -42,9 +43,11 @@ RTO_INITIAL_S: Final = 0.5
 RTO_MIN_S: Final = 0.4
 """As browsers do; RFC 9260's 3 s and 1 s are heard as a pause. Above the 200 ms by which peers delay a SACK."""
 
+Send: TypeAlias = Callable[[bytes], None]
+
 _TSNS = 2**32
-# What Python raises when a program meets values it was not written for. Nothing of ours runs inside but the overrides
-# below; the news they make is told after the library has returned.
+# What Python raises when a program meets values it was not written for: the library's answer to a packet that the
+# checks here should have known. Of ours, nothing runs meanwhile but the overrides below.
 _ACCIDENTS = (
     ArithmeticError,
     AssertionError,
@@ -67,16 +70,17 @@ class News(Protocol):
 
 
 class _Carrier:
-    """What an association asks of a DTLS transport: to send, and which end it is."""
+    """What an association asks of a DTLS transport: to take packets, and to say which end it is."""
 
     state = "connected"
 
-    def __init__(self, is_client: bool, send: Callable[[bytes], None]) -> None:
+    def __init__(self, is_client: bool, post: Callable[[Callable[[], None]], None], send: Send) -> None:
         self._role = "client" if is_client else "server"
+        self._post = post
         self._send = send
 
     async def _send_data(self, data: bytes) -> None:
-        self._send(data)
+        self._post(partial(self._send, data))
 
     def _register_data_receiver(self, receiver: object) -> None:
         """Packets are handed over by receive()."""
@@ -86,14 +90,18 @@ class _Carrier:
 
 
 class Association(sctp.RTCSctpTransport):
-    """An association with one peer. It has a running event loop for its timers."""
+    """An association with one peer. It has a running event loop for its timers.
 
-    def __init__(self, *, is_client: bool, port: int, send: Callable[[bytes], None], news: News) -> None:
-        super().__init__(cast(RTCDtlsTransport, _Carrier(is_client, send)), port)
+    Whom it sends through and whom it tells may call it in turn: they are called when the library has returned.
+    """
+
+    def __init__(self, *, is_client: bool, port: int, send: Send, news: News) -> None:
+        super().__init__(cast(RTCDtlsTransport, _Carrier(is_client, self._post, send)), port)
         self._rto = RTO_INITIAL_S
         self._advertised_rwnd = REASSEMBLY_BYTES
         self._news = news
-        self._untold: list[Callable[[], None]] = []
+        self._outward: deque[Callable[[], None]] = deque()
+        """Packets and news of the present call, in their order."""
         self._is_inside = False
         self._initiates = False
         self.refused_packets = 0
@@ -123,7 +131,7 @@ class Association(sctp.RTCSctpTransport):
         channel = RTCDataChannel(self, parameters)
         self._watch(channel)
         if channel.readyState == "open":
-            self._untold.append(partial(self._news.channel_opened, channel))
+            self._outward.append(partial(self._news.channel_opened, channel))
         self._work(self._data_channel_flush())
         return channel
 
@@ -162,7 +170,7 @@ class Association(sctp.RTCSctpTransport):
         return stream_id in self._data_channels
 
     def _work(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run the library now, and tell the news. It has nothing to wait for: the carrier takes each packet at once."""
+        """Run the library to its end; it has nothing to wait for. Then let out what it sends, and the news."""
         self._is_inside = True
         try:
             _run(work)
@@ -173,16 +181,16 @@ class Association(sctp.RTCSctpTransport):
             _run(self.stop())
         finally:
             self._is_inside = False
-        self._tell()
+        self._let_out()
 
-    def _post(self, news: Callable[[], None]) -> None:
-        self._untold.append(news)
+    def _post(self, outward: Callable[[], None]) -> None:
+        self._outward.append(outward)
         if not self._is_inside:  # a timer of the library's
-            self._tell()
+            self._let_out()
 
-    def _tell(self) -> None:
-        while self._untold and not self._is_inside:
-            self._untold.pop(0)()
+    def _let_out(self) -> None:
+        while self._outward:
+            self._outward.popleft()()
 
     def _check_place(self, chunks: list[sctp.Chunk], tag: int) -> None:
         """PeerError for a packet that is not for this association, or not now (RFC 9260 §8.5)."""
