@@ -1,4 +1,4 @@
-"""`python -m bench`: measures what the packet path promises and prints the table. `make bench` runs this."""
+"""`python -m bench`: measures what packet path and transceiver promise and prints the table. `make bench` runs this."""
 
 import sys
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench.calls import scenarios as calls
 from bench.gate.measure import PHASES, gate_rows
 from bench.load import open_loop
 from bench.load.build import OUT
@@ -26,7 +27,7 @@ HOP_PACKETS_SHORT = 200_000
 SATURATION = "up-4096"
 OPEN_LOOP = ("hop", "loss")
 GATE = "instructions"
-ALL = (*SCENARIOS, *OPEN_LOOP, GATE)
+ALL = (*SCENARIOS, *OPEN_LOOP, GATE, *calls.SCENARIOS)
 
 
 @click.command()
@@ -35,7 +36,7 @@ ALL = (*SCENARIOS, *OPEN_LOOP, GATE)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Where the raw data go.")
 @click.option("--loss-packets", type=click.IntRange(min=1000), help="Packets of the loss run.")
 def main(short: bool, only: tuple[str, ...], json_path: Path | None, loss_packets: int | None) -> None:
-    """Measure the packet path beside its floors.
+    """Measure the packet path beside its floors, and calls beside aiortc.
 
     \b
     Example: python -m bench --only up-4096 --only hop
@@ -56,6 +57,9 @@ def main(short: bool, only: tuple[str, ...], json_path: Path | None, loss_packet
             run.loss(loss_packets or (LOSS_PACKETS_SHORT if short else LOSS_PACKETS))
         if GATE in wanted:
             run.attempt(GATE, len(PHASES), lambda step: Measured(gate_rows(step), {}))
+        for name in wanted:
+            if name in calls.SCENARIOS:
+                run.calls(name, calls.SHORT if short else calls.FULL)
     path = json_path or OUT / f"result-{report.card.measured_at.replace(':', '')}.json"
     report.write(path)
     report.show(console)
@@ -95,6 +99,11 @@ class Run:
             return open_loop.loss(0.7 * self.saturation(step), packets, step)
 
         self.attempt("loss at 70 % of saturation", 2, measure)
+
+    def calls(self, name: str, effort: calls.Effort) -> None:
+        """Calls through relay and transceiver."""
+        scenario = calls.SCENARIOS[name]
+        self.attempt(scenario.what, scenario.steps, lambda step: scenario.measure(effort, step))
 
     def saturation(self, step: Step) -> float:
         """Packets a second at which the relay's processor would be full, by the drain test."""

@@ -70,7 +70,8 @@ def _judge_one(arrivals: Arrivals, from_ns: int, until_ns: int) -> tuple[int, in
         return (until_ns - from_ns) // FRAME_NS, 0, 0
     sequences, times = _columns(arrivals)
     offsets = times - sequences * FRAME_NS
-    anchor = int(np.median(offsets))
+    # a median is a float, and cannot hold nanoseconds since 1970
+    anchor = int(offsets[0]) + int(np.median(offsets - offsets[0]))
     # the places whose time lies in the window
     first = -((anchor - from_ns) // FRAME_NS)
     last = -((anchor - until_ns) // FRAME_NS) - 1

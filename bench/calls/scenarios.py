@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bench.calls.browser_setup import measure_browser_setup
 from bench.calls.capacity import ON_TIME_MIN, Capacity, Search
 from bench.calls.ensemble import TRIES, Ensemble, Opened
 from bench.calls.punctuality import Punctuality
@@ -22,6 +23,7 @@ MOODY = "bench.calls.agents:moody"
 ECHO_RATIO = 40
 PCM_RATIO = 5
 IDLE_KIB = 150
+BROWSER_MS = 20
 BURST_CALLS = 500
 BURST_S = 5.0
 BURST_SETUP_MS = 1000
@@ -45,10 +47,11 @@ class Effort:
     window_s: float
     idle_calls: int
     trouble_s: float
+    browser_calls: int
 
 
-FULL = Effort(window_s=8.0, idle_calls=300, trouble_s=20.0)
-SHORT = Effort(window_s=3.0, idle_calls=100, trouble_s=5.0)
+FULL = Effort(window_s=8.0, idle_calls=300, trouble_s=20.0, browser_calls=24)
+SHORT = Effort(window_s=3.0, idle_calls=100, trouble_s=5.0, browser_calls=8)
 
 
 def capacity(effort: Effort, step: Step) -> Measured:
@@ -90,6 +93,24 @@ def _capacity_row(what: str, ours: Capacity, floor: Capacity, bar: int) -> Row:
         Verdict.HOLDS if ratio >= bar else Verdict.MISSED,
         note,
     )
+
+
+def browser(effort: Effort, step: Step) -> Measured:
+    """How soon a real browser is connected after the answer, at us and at aiortc in turns."""
+    ours, theirs = Transceiver(ECHO), Aiortc()
+    with ours, theirs:
+        found = measure_browser_setup({ours.name: ours.url, theirs.name: theirs.url}, calls=effort.browser_calls)
+    step()
+    median_ms, floor_ms = found[ours.name].median_ms, found[theirs.name].median_ms
+    row = Row(
+        "answer → connected, headless Chromium, median",
+        f"{median_ms:.1f} ms",
+        f"aiortc {floor_ms:.1f} ms",
+        f"{median_ms / floor_ms:.2f}",
+        f"≤ {BROWSER_MS} ms",
+        Verdict.HOLDS if median_ms <= BROWSER_MS else Verdict.MISSED,
+    )
+    return Measured([row], {f"{name} ms": list(each.connected_ms) for name, each in found.items()})
 
 
 def memory(effort: Effort, step: Step) -> Measured:
@@ -189,6 +210,7 @@ class Scenario:
 
 
 SCENARIOS = {
+    "calls-browser": Scenario("a browser's set-up", 1, browser),
     "calls-capacity": Scenario("calls on one core, beside aiortc", 24, capacity),
     "calls-memory": Scenario("memory of idle calls", 2, memory),
     "calls-burst": Scenario("500 calls within 5 s", 2, burst),
