@@ -20,7 +20,7 @@ from fastrelay.io.channel import Channel
 from fastrelay.observe.logs import configure, facts
 from fastrelay.routing.keys import KeyRing
 from fastrelay.transceiver.trunk_port import OpenTrunkPort, open_trunk_port
-from fastrelay.transceiver.worker.orders import Charge, Order, Word
+from fastrelay.transceiver.worker.orders import Charge, Order, Word, in_words
 from fastrelay.transceiver.worker.plan import TRUNK_PORTS, WorkerPlan
 from fastrelay.transceiver.worker.process import Worker
 
@@ -64,7 +64,7 @@ def work(channel: Channel) -> int:
     try:
         beginning = Beginning.receive(channel)
     except (PeerError, ConfigError) as error:
-        channel.send({"kind": Word.FAILED, "key": None, "problem": str(error)})
+        channel.send({"kind": Word.FAILED, **in_words(error)})
         return UNUSABLE
     plan = beginning.charge.plan
     configure(plan.log_form)
@@ -76,8 +76,7 @@ def work(channel: Channel) -> int:
             gc.freeze()
             asyncio.run(_serve(beginning, agent, port, channel))
     except ConfigError as error:
-        key = "--agent" if error.key == "agent" else error.key
-        channel.send({"kind": Word.FAILED, "key": key, "problem": error.problem})
+        channel.send({"kind": Word.FAILED, **in_words(error)})
         return UNUSABLE
     finally:
         for each in beginning.sockets:

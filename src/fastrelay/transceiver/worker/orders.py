@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from fastrelay.errors import PeerError
+from fastrelay.errors import ConfigError, FastrelayError, PeerError
 from fastrelay.http.keys import ApiKeys
 from fastrelay.routing.keys import KeyRing
 from fastrelay.transceiver.worker.plan import WorkerPlan
@@ -72,3 +72,10 @@ class Charge:
     @property
     def accepted_keys(self) -> ApiKeys:
         return ApiKeys() if self.api_keys is None else ApiKeys.parse(self.api_keys)
+
+
+def in_words(error: FastrelayError) -> dict[str, str | None]:
+    """A refusal as members of a message: the option that it is about, where it is the operator's, and the problem."""
+    if not isinstance(error, ConfigError):
+        return {"key": None, "problem": str(error)}
+    return {"key": "--agent" if error.key == "agent" else error.key, "problem": error.problem}

@@ -35,7 +35,7 @@ from fastrelay.transceiver.session.states import EndReason
 from fastrelay.transceiver.trunk_port import OpenTrunkPort
 from fastrelay.transceiver.worker.desk import Desk
 from fastrelay.transceiver.worker.exchange import Exchange
-from fastrelay.transceiver.worker.orders import Charge, Order, Word
+from fastrelay.transceiver.worker.orders import Charge, Order, Word, in_words
 from fastrelay.transceiver.worker.signalling import http_settings, tls_context
 
 LOG = logging.getLogger(__name__)
@@ -233,9 +233,7 @@ class Worker:
             charge.ring.minting_key(time.time())
             agent = await self._load(charge.plan.agent)
         except FastrelayError as error:
-            key = error.key if isinstance(error, ConfigError) else None
-            problem = error.problem if isinstance(error, ConfigError) else str(error)
-            self._say(Word.REFUSED, serial=serial, key=key, problem=problem)
+            self._say(Word.REFUSED, serial=serial, **in_words(error))
             return
         self._prepared = (serial, charge, agent)
         self._say(Word.PREPARED, serial=serial)
