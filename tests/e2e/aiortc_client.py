@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import aiohttp
 import numpy as np
-from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSctpTransport, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 from numpy.typing import NDArray
@@ -116,6 +116,12 @@ class AiortcCaller:
     @property
     def call_id(self) -> str:
         return self.location.rpartition("/")[2]
+
+    @property
+    def sctp(self) -> RTCSctpTransport:
+        """What carries its data channels; there is one once a channel has been opened."""
+        assert self.peer.sctp is not None
+        return self.peer.sctp
 
     async def call(self) -> None:
         """Offer what has been added, take the answer, and wait until media can flow."""
