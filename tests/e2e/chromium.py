@@ -145,6 +145,15 @@ class Chromium:
             chain.send_keys(key)
         chain.perform()
 
+    def press_holding(self, modifier: str, key: str) -> None:
+        """Press a key while another one is held."""
+        ActionChains(self._driver, duration=0).key_down(modifier).send_keys(key).key_up(modifier).perform()
+
+    def prefer(self, **features: str) -> None:
+        """Have the system prefer this: `color_scheme="dark"`. What is not named is as usual again."""
+        wanted = [{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()]
+        self.cdp("Emulation.setEmulatedMedia", features=wanted)
+
     def cdp(self, command: str, **parameters: Any) -> Any:
         """Say something in Chromium's own protocol."""
         return self._driver.execute_cdp_cmd(command, parameters)

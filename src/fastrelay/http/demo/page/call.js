@@ -158,9 +158,10 @@ export class Call extends EventTarget {
     this.#isOver = true;
     this.#timers.forEach(clearTimeout); // also ends intervals: they share one list of ids
     this.#recovery.stop();
-    this.#peer.close();
     const isOverThere = problem?.code === "server_hung_up" || problem?.code === "no_such_call";
-    if (this.#url && !isOverThere) this.#signalling.end(this.#url);
+    // In this order: a closed connection ends the call, too, and there would be nothing left to hang up.
+    if (this.#url && !isOverThere) this.#signalling.end(this.#url).finally(() => this.#peer.close());
+    else this.#peer.close();
     this.#tell("ended", { problem });
   }
 
