@@ -30,8 +30,8 @@ NOW_S = 1_800_000_000
 RING = KeyRing.new(now_s=NOW_S - 10)
 KEY = "sk_0123456789abcdef"
 BEARER = {"Authorization": f"Bearer {KEY}"}
-OPEN = HttpSettings(is_open=True)
-CLOSED = HttpSettings(api_keys=ApiKeys.parse(f"backend {KEY}"))
+OPEN = HttpSettings(is_open=True, allowed_origins=("*",))
+CLOSED = HttpSettings(api_keys=ApiKeys.parse(f"backend {KEY}"), allowed_origins=("*",))
 ANSWER = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 FRAGMENT = "a=ice-ufrag:anew\r\na=ice-pwd:anewanewanewanewanewanew\r\n"
 STRANGER = "rtc_zzzzzzzzzzzzz"

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 
+import aiohttp
 import pytest
 
 from fastrelay.http.settings import HttpSettings
@@ -44,6 +45,31 @@ def test_pages_that_are_allowed_may_read_every_answer(
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
     served(scene, settings)
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_welcome"),
+    [(PAGE, True), ("https://evil.example", False), ("null", False), ("ours", True), (None, True)],
+)
+def test_open_server_makes_no_calls_for_foreign_pages(origin: str | None, is_welcome: bool) -> None:
+    async def scene(server: Served) -> None:
+        own = f"http://127.0.0.1:{server.address[1]}"
+        headers = {} if origin is None else {"Origin": own if origin == "ours" else origin}
+        fields = aiohttp.FormData({"sdp": OFFER}, default_to_multipart=True)  # what a page may send without asking
+        async with server.client.post(CALLS, data=fields, headers=headers) as answer:
+            assert answer.status == (201 if is_welcome else 403)
+        assert len(server.desk.requests) == is_welcome
+
+    served(scene, ONE_PAGE)
+
+
+def test_page_with_a_key_is_the_keys_business_whatever_its_origin() -> None:
+    async def scene(server: Served) -> None:
+        headers = SDP | BEARER | {"Origin": "https://evil.example"}
+        async with server.client.post(CALLS, data=OFFER, headers=headers) as answer:
+            assert answer.status == 201
+
+    served(scene, dataclasses.replace(CLOSED, allowed_origins=()))
 
 
 def test_preflight_allows_what_the_page_wants_to_send_without_a_key() -> None:

@@ -69,6 +69,8 @@ class Front:
         if name is not None:
             return Caller(f"key:{name}", has_api_key=True)
         if self.settings.is_open:
+            # Nothing but the address is needed here, and any page that a browser on this network shows knows it.
+            self.refuse_foreign_page(request)
             return Caller("anyone", has_api_key=True)
         if key is None:
             raise _unauthorized("missing_api_key", "send an API key or a client secret: Authorization: Bearer …")
@@ -80,6 +82,13 @@ class Front:
         if not caller.has_api_key:
             raise Problem(403, "api_key_required", "this takes an API key, not a client secret")
         return caller
+
+    def refuse_foreign_page(self, request: web.Request) -> None:
+        """A browser lets any page send some requests anywhere; it says whose page it is, and leaves it to us."""
+        origin = request.headers.get("Origin")
+        if origin is None or self.settings.allows_origin(origin) or origin.partition("://")[2] == request.host:
+            return
+        raise Problem(403, "foreign_origin", "pages of this origin may not call here; see http.allowed_origins")
 
     def refuse_while_draining(self, request: web.Request) -> None:
         """Send new calls elsewhere before anything is read of them."""

@@ -28,8 +28,8 @@ class HttpSettings:
     api_keys: ApiKeys = field(default_factory=ApiKeys)
     is_open: bool = False
     """Whether calls are made without any key. Meant for one machine and for networks that are closed otherwise."""
-    allowed_origins: tuple[str, ...] = ("*",)
-    """Pages that may call from a browser, as `https://host`; `*` is any."""
+    allowed_origins: tuple[str, ...] = ()
+    """Pages of other hosts that may call from a browser, as `https://host`; `*` is any."""
     public_url: str = ""
     """What `Location` begins with, `https://host`, where this machine has a name of its own behind a balancer."""
     redirect_to: str = ""

@@ -48,7 +48,7 @@ async def converse(request: web.Request) -> web.StreamResponse:
     """GET /v1/realtime/ws."""
     front = request.app[FRONT]
     caller = front.authenticate(request)
-    _refuse_foreign_page(request, front)
+    front.refuse_foreign_page(request)
     front.refuse_while_draining(request)
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=BODY_BYTES_MAX, compress=False
@@ -175,11 +175,3 @@ class Conversation:
         self._problems += 1
         if self._problems >= PROBLEMS_MAX:
             await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many errors")
-
-
-def _refuse_foreign_page(request: web.Request, front: Front) -> None:
-    """A browser lets any page open a WebSocket anywhere, and leaves it to the server to look at the page's origin."""
-    origin = request.headers.get("Origin")
-    if origin is None or front.settings.allows_origin(origin) or origin.partition("://")[2] == request.host:
-        return
-    raise Problem(403, "foreign_origin", "pages of this origin may not call here")
