@@ -1,7 +1,7 @@
-"""`fastrelay check`: would a relay start with this configuration?
+"""`fastrelay check`: would a relay, or a transceiver, start with this configuration?
 
 Lives here: what is looked at on this machine beside the file, and the report. Must not live here: what a setting may be
-(fastrelay.relay.schema, fastrelay.relay.settings). No socket is opened.
+(the schemas). No socket is opened.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 import click
 
 from fastrelay.cli.keys import as_json
+from fastrelay.cli.tier import Reading, Settings, Tier, tier_of
 from fastrelay.config.description import value_lines
 from fastrelay.errors import ConfigError
-from fastrelay.relay.configuration import PLACES, RelayReading, read_relay
-from fastrelay.relay.settings import RelaySettings
+from fastrelay.transceiver.supervisor.charges import read_api_keys
+from fastrelay.transceiver.supervisor.settings import TransceiverSettings
+from fastrelay.transceiver.worker.signalling import tls_context
 
 UNUSABLE = 2
 
@@ -29,20 +31,21 @@ UNUSABLE = 2
 @as_json
 @click.pass_context
 def check(context: click.Context, file: Path, *, as_json: bool) -> None:
-    """Check a relay's configuration file, together with the environment, without starting anything.
+    """Check the configuration file of a relay or a transceiver, together with the environment; nothing is started.
 
-    Every error is told, with its line. What depends on the machine (the key ring, CPUs, the user) is only warned of,
-    because the file may be meant for another.
+    Every error is told, with its line. What depends on the machine (keys, certificates, CPUs, the user) is only warned
+    of, because the file may be meant for another.
 
     \b
     Examples:
       fastrelay check /etc/fastrelay/relay.toml && systemctl reload fastrelay-relay
-      fastrelay check relay.toml --json | jq -r '.errors[].place'
+      fastrelay check transceiver.toml --json | jq -r '.errors[].place'
 
-    The exit code is 0 when a relay could start with it, 2 when not.
+    The exit code is 0 when one could start with it, 2 when not.
     """
-    reading = read_relay(file, {}, os.environ)
-    warnings = list(_warnings(reading))
+    tier = tier_of(file)
+    reading = tier.read(file, {}, os.environ)
+    warnings = list(_warnings(tier, reading))
     if as_json:
         click.echo(json.dumps(_report(file, reading, warnings), indent=1))
     else:
@@ -51,7 +54,7 @@ def check(context: click.Context, file: Path, *, as_json: bool) -> None:
         context.exit(UNUSABLE)
 
 
-def _print(file: Path, reading: RelayReading, warnings: list[ConfigError]) -> None:
+def _print(file: Path, reading: Reading, warnings: list[ConfigError]) -> None:
     for error in reading.problems:
         click.echo(str(error), err=True)
     for warning in warnings:
@@ -68,7 +71,7 @@ def _print(file: Path, reading: RelayReading, warnings: list[ConfigError]) -> No
     click.echo(f"  {len(shown) - len(given)} other settings have their defaults (fastrelay config show)")
 
 
-def _report(file: Path, reading: RelayReading, warnings: list[ConfigError]) -> dict[str, object]:
+def _report(file: Path, reading: Reading, warnings: list[ConfigError]) -> dict[str, object]:
     return {
         "file": str(file),
         "is_ok": not reading.problems,
@@ -82,25 +85,25 @@ def _entry(error: ConfigError) -> dict[str, str]:
     return {"place": error.key, "problem": error.problem}
 
 
-def _warnings(reading: RelayReading) -> Iterator[ConfigError]:
+def _warnings(tier: Tier, reading: Reading) -> Iterator[ConfigError]:
     if reading.keys_problem is not None:
         yield reading.keys_problem
     if reading.settings is None:
         return
-    for look in (_keys, _cpus, _user):
+    for look in (_keys, _cpus, _user, _signalling):
         if reading.keys_problem is not None and look is _keys:
             continue
         try:
             look(reading.settings)
         except ConfigError as warning:
-            yield PLACES.named(warning, reading.settings.shown)
+            yield tier.places.named(warning, reading.settings.shown)
 
 
-def _keys(settings: RelaySettings) -> None:
+def _keys(settings: Settings) -> None:
     settings.load_keys().minting_key(time.time())
 
 
-def _cpus(settings: RelaySettings) -> None:
+def _cpus(settings: Settings) -> None:
     available = os.sched_getaffinity(0)
     if missing := [cpu for cpu in settings.cpus if cpu not in available]:
         listed = ",".join(map(str, sorted(available)))
@@ -109,10 +112,17 @@ def _cpus(settings: RelaySettings) -> None:
         raise ConfigError("--workers", f"{settings.workers} workers would share {len(available)} CPUs here")
 
 
-def _user(settings: RelaySettings) -> None:
+def _user(settings: Settings) -> None:
     if settings.user is None:
         return
     try:
         pwd.getpwnam(settings.user)
     except KeyError:
         raise ConfigError("--user", f"there is no user {settings.user!r} here") from None
+
+
+def _signalling(settings: Settings) -> None:
+    if isinstance(settings, TransceiverSettings):
+        http = settings.signalling
+        read_api_keys(http.api_keys_file)
+        tls_context(http.certificate_file, http.key_file)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from fastrelay.config.kinds import Listing
+from fastrelay.config.kinds import Listing, OrNone
 from fastrelay.config.schema import Setting
 
 config_option = click.option(
@@ -51,9 +51,12 @@ def setting_options(
         for switch, (_, words) in reversed(switches.items()):
             decorated = click.option(str(switch.flag), _parameter(switch), is_flag=True, help=words)(decorated)
         for setting, metavar in reversed(metavars.items()):
-            is_listing = isinstance(setting.kind, Listing)
             decorated = click.option(
-                str(setting.flag), _parameter(setting), metavar=metavar, multiple=is_listing, help=_help(setting)
+                str(setting.flag),
+                _parameter(setting),
+                metavar=metavar,
+                multiple=_is_listing(setting),
+                help=_help(setting),
             )(decorated)
         return config_option(decorated)
 
@@ -64,8 +67,13 @@ def _parameter(setting: Setting[Any]) -> str:
     return setting.name.replace(".", "__")
 
 
+def _is_listing(setting: Setting[Any]) -> bool:
+    kind = setting.kind.kind if isinstance(setting.kind, OrNone) else setting.kind
+    return isinstance(kind, Listing)
+
+
 def _help(setting: Setting[Any]) -> str:
-    repeated = " Give it several times for several." if isinstance(setting.kind, Listing) else ""
+    repeated = " Give it several times for several." if _is_listing(setting) else ""
     default = "" if setting.default is None else f"  [default: {_shown(setting.kind.build(setting.default))}]"
     return f"{setting.reason}{repeated}{default}"
 

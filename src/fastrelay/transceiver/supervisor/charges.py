@@ -14,7 +14,7 @@ from fastrelay.errors import ConfigError
 from fastrelay.http.keys import ApiKeys
 from fastrelay.io.private_file import read_private_file
 from fastrelay.routing.keys import KeyRing
-from fastrelay.transceiver.supervisor.settings import TransceiverSettings
+from fastrelay.transceiver.supervisor.settings import Signalling, TransceiverSettings
 from fastrelay.transceiver.worker.orders import Charge
 from fastrelay.transceiver.worker.plan import WorkerPlan
 
@@ -33,7 +33,7 @@ class Charges:
         """ConfigError for secrets that cannot be used."""
         ring = settings.load_keys()
         ring.minting_key(time.time())  # without one there could be no calls
-        return cls(settings, ring, _api_keys(settings.signalling.api_keys_file), neighbours)
+        return cls(settings, ring, read_api_keys(settings.signalling.api_keys_file), neighbours)
 
     def charge(self, slot: int, cpu: int | None) -> Charge:
         """For one worker."""
@@ -53,7 +53,7 @@ class Charges:
             offers_burst=limits.offers_burst,
             call_s_max=float(limits.call_s),
             is_open=http.api_keys_file is None,
-            allowed_origins=http.allowed_origins,
+            allowed_origins=_origins(http),
             public_url=http.public_url or "",
             redirect_to=http.redirect_to or "",
             secret_lifetime_s=http.secret_lifetime_s,
@@ -66,8 +66,15 @@ class Charges:
         return Charge(plan, self.ring, self.api_keys)
 
 
-def _api_keys(path: Path | None) -> str | None:
-    """The content of the file, seen to be usable."""
+def _origins(http: Signalling) -> tuple[str, ...]:
+    """Where calls are open, a page from anywhere must not make them through the browser of someone who is let in."""
+    if http.allowed_origins is not None:
+        return http.allowed_origins
+    return () if http.api_keys_file is None else ("*",)
+
+
+def read_api_keys(path: Path | None) -> str | None:
+    """The content of the file, seen to be usable. ConfigError when it is not; None without one."""
     if path is None:
         return None
     try:

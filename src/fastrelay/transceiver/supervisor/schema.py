@@ -137,11 +137,11 @@ OPEN: Setting[bool] = Setting(
     default=False,
     flag="--open",
 )
-ORIGINS: Setting[tuple[str, ...]] = Setting(
+ORIGINS: Setting[tuple[str, ...] | None] = Setting(
     "http.allowed_origins",
-    Listing(ORIGIN, "origins", 0, ORIGINS_MAX),
-    "Pages of other origins that may call from a browser; * for all.",
-    default=Signalling().allowed_origins,
+    OrNone(Listing(ORIGIN, "origins", 1, ORIGINS_MAX)),
+    "Pages of other origins that may call from a browser; * for all. Without it: all, where calls take a key; none, "
+    "where they are open: any page could call through the browser of someone who is let in.",
     flag="--allow-origin",
 )
 PUBLIC_URL: Setting[str | None] = Setting(

@@ -44,7 +44,8 @@ class Signalling:
     listen: Endpoint = ("127.0.0.1", 8080)
     api_keys_file: Path | None = None
     is_open: bool = False
-    allowed_origins: tuple[str, ...] = ("*",)
+    allowed_origins: tuple[str, ...] | None = None
+    """None: all where calls take a key; where they are open, only pages of our own."""
     public_url: str | None = None
     redirect_to: str | None = None
     secret_lifetime_s: int = SECRET_LIFETIME_S

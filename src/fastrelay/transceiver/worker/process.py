@@ -70,7 +70,7 @@ class Worker:
         self._keeper = SecretKeeper(charge.ring)
         self._app = build_app(self._desk, self._keeper, http_settings(charge))
         self._doors = Doors(self._app)
-        self._tls = tls_context(charge.plan)
+        self._tls = tls_context(charge.plan.certificate_file, charge.plan.key_file)
         self._is_over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lag_s = 0.0
@@ -228,7 +228,7 @@ class Worker:
         """Whether this worker could work with other settings. Nothing of them is in force yet."""
         try:
             charge = Charge.parse(body)
-            tls_context(charge.plan)
+            tls_context(charge.plan.certificate_file, charge.plan.key_file)
             http_settings(charge)
             charge.ring.minting_key(time.time())
             agent = await self._load(charge.plan.agent)

@@ -6,11 +6,11 @@ Lives here: those two. Must not live here: answering requests (http).
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 from fastrelay.errors import ConfigError
 from fastrelay.http.settings import HttpSettings
 from fastrelay.transceiver.worker.orders import Charge
-from fastrelay.transceiver.worker.plan import WorkerPlan
 
 
 def http_settings(charge: Charge) -> HttpSettings:
@@ -27,15 +27,15 @@ def http_settings(charge: Charge) -> HttpSettings:
     )
 
 
-def tls_context(plan: WorkerPlan) -> ssl.SSLContext | None:
+def tls_context(certificate_file: Path | None, key_file: Path | None) -> ssl.SSLContext | None:
     """For HTTPS, None for HTTP. ConfigError for files that cannot be used."""
-    if plan.certificate_file is None or plan.key_file is None:
+    if certificate_file is None or key_file is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(plan.certificate_file, plan.key_file)
+        context.load_cert_chain(certificate_file, key_file)
     except OSError as error:  # an SSLError is one
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-        raise ConfigError("http.certificate_file", f"{plan.certificate_file} with {plan.key_file}: {reason}") from None
+        raise ConfigError("http.certificate_file", f"{certificate_file} with {key_file}: {reason}") from None
     return context
