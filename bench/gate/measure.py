@@ -1,4 +1,5 @@
-"""Measures instructions and allocations per packet: a relay under callgrind, real sockets, packets queued beforehand.
+"""Measures instructions and allocations per packet: a relay under callgrind, real sockets, packets queued beforehand;
+and a transceiver's SRTP.
 
 Queues are filled before the loop runs, so every batch is full and the figures are the same from run to run.
 """
@@ -13,10 +14,11 @@ from pathlib import Path
 
 from bench.gate.budget import load_budget
 from bench.gate.profile import Line, Profile, read_profiles
-from bench.load import build
+from bench.load import build, cpu
 from bench.load.candidates import Generator
 from bench.load.checks import write_checks
 from bench.load.failure import BenchFailure
+from bench.load.process import Program
 from bench.load.relay_candidate import Relay
 from bench.load.report import Row, Verdict
 from bench.load.traffic import CLIENT_PORT, TRANSCEIVER_PORT, CheckGenerator, DownGenerator, Sink, Traffic, UpGenerator
@@ -33,6 +35,12 @@ class Way(Enum):
     UP = "up"
     DOWN = "down"
     ADMISSION = "admission"  # up, and every packet is the first check of a new client
+    OPEN = "open"  # SRTP of as many calls as there are clients, a packet of each in a batch; no relay
+    SEAL = "seal"
+
+
+# all that a packet of SRTP costs lies below these
+SRTP_FUNCTIONS = {Way.OPEN: "__pyx_pw_*4_ext_4srtp_*open_rtp*", Way.SEAL: "__pyx_pw_*4_ext_4srtp_*seal_rtp*"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,8 @@ PHASES = (
     Phase("up_mixed", "up, 60–200 bytes, 8 transceivers", Traffic(4096, 8, 60, 200), Way.UP),
     Phase("down_160", "down, 160 bytes, 256 clients", Traffic(256), Way.DOWN),
     Phase("admission", "first check of a new client", Traffic(2048), Way.ADMISSION, packets=1024),
+    Phase("srtp_open", "SRTP opened, 100 bytes, 16 calls in a batch", Traffic(16, size_to=100), Way.OPEN),
+    Phase("srtp_seal", "SRTP sealed, 100 bytes, 16 calls in a batch", Traffic(16, size_to=100), Way.SEAL),
 )
 
 
@@ -71,15 +81,11 @@ class ProfiledRelay(Relay):
     def command(self) -> list[str]:
         """The gate's child under valgrind."""
         setup = super().command()[-1]
-        return [
-            *("valgrind", "-q", "--tool=callgrind", f"--log-file={self.stem()}.log"),
-            *("--collect-atstart=no", f"--toggle-collect={LOOP_FUNCTION}", f"--callgrind-out-file={self.stem()}"),
-            *(sys.executable, "-m", "bench.gate.child", setup),
-        ]
+        return [*callgrind(LOOP_FUNCTION, self.stem()), sys.executable, "-m", "bench.gate.child", setup]
 
     def stem(self) -> Path:
         """What the profiles of this run are called."""
-        return build.OUT / "gate" / f"callgrind.out.{self.name}"
+        return stem_of(self.name)
 
     def profile(self, label: str, packets: int) -> None:
         """Fills the socket and has the loop empty it as one phase."""
@@ -90,10 +96,52 @@ class ProfiledRelay(Relay):
             raise BenchFailure(f"{self.name}: {self.lost() - lost} of {packets} packets were lost")
 
 
+def stem_of(name: str) -> Path:
+    """What the profiles of a phase are called."""
+    return build.OUT / "gate" / f"callgrind.out.{name}"
+
+
+def callgrind(function: str, stem: Path) -> list[str]:
+    """The command that counts what happens inside one function of the program that follows it."""
+    return [
+        *("valgrind", "-q", "--tool=callgrind", f"--log-file={stem}.log"),
+        *("--collect-atstart=no", f"--toggle-collect={function}", f"--callgrind-out-file={stem}"),
+    ]
+
+
 def measure(phase: Phase) -> Figure:
     """One run under callgrind."""
     if shutil.which("valgrind") is None:
         raise BenchFailure("valgrind is not installed: apt-get install valgrind")
+    if phase.way in SRTP_FUNCTIONS:
+        measure_srtp(phase)
+    else:
+        measure_relay(phase)
+    profile = read_profiles(stem_of(phase.name)).get(phase.name)
+    if profile is None or profile.instructions == 0:
+        function = SRTP_FUNCTIONS.get(phase.way, LOOP_FUNCTION)
+        raise BenchFailure(f"callgrind has not seen {function}: was it renamed, or its symbols stripped?")
+    return figure(phase, profile)
+
+
+def measure_srtp(phase: Phase) -> None:
+    """SRTP alone, batch by batch, as the transceiver calls it."""
+    stem, traffic = stem_of(phase.name), phase.traffic
+    clear(stem)
+    child = ("-m", "bench.gate.srtp_child", phase.way.value, str(traffic.clients), str(traffic.size_to))
+    command = [*callgrind(SRTP_FUNCTIONS[phase.way], stem), sys.executable, *child]
+    program = Program(command, cpu.RELAY_CPU, cpu.NICE_CANDIDATE)
+    try:
+        if not program.ready["profiled"]:
+            raise BenchFailure("the gate's child does not run under callgrind")
+        program.ask(f"warm_up {WARM_UP}")
+        program.ask(f"{phase.name} {phase.packets}")
+    finally:
+        program.stop()
+
+
+def measure_relay(phase: Phase) -> None:
+    """A relay's loop, fed through its sockets."""
     with ExitStack() as stack:
         sink = Sink(CLIENT_PORT if phase.way is Way.DOWN else TRANSCEIVER_PORT)
         stack.callback(sink.stop)
@@ -114,10 +162,6 @@ def measure(phase: Phase) -> Figure:
             raise BenchFailure("the gate's child does not run under callgrind")
         relay.profile("warm_up", WARM_UP)
         relay.profile(phase.name, phase.packets)
-    profile = read_profiles(relay.stem()).get(phase.name)
-    if profile is None or profile.instructions == 0:
-        raise BenchFailure(f"callgrind has not seen {LOOP_FUNCTION}: was the loop renamed, or its symbols stripped?")
-    return figure(phase, profile)
 
 
 def open_generator(phase: Phase) -> Generator:

@@ -167,4 +167,4 @@ def test_every_phase_of_the_gate_has_a_budget() -> None:
 
 def test_forwarding_may_not_allocate() -> None:
     budget = load_budget()
-    assert {name: count for name, count in budget.allocations.items() if count} == {"admission": 40}
+    assert {name: count for name, count in budget.allocations.items() if count} == {"admission": 40, "srtp_open": 0.07}

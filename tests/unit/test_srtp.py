@@ -8,13 +8,13 @@ import pytest
 from fastrelay._ext.srtp import RtpPacket
 from fastrelay.transceiver import srtp
 from fastrelay.transceiver.keying import SrtpKeys, SrtpProfile
+from fastrelay.transceiver.libsrtp import REPLAY_WINDOW as WINDOW
 from fastrelay.transceiver.srtp import PAYLOAD_MAX_BYTES, SrtpInbound, SrtpRefusal
 from fastrelay.wire.rtp import PACKET_MAX_BYTES, build_header
 from tests.unit.srtp_ends import OPUS, PATHS, PROFILES, SSRC, Peer, keys_of, rtp
 
 GCM = SrtpProfile.AEAD_AES_128_GCM
 STREAMS_MAX = 16
-WINDOW = 1024
 
 
 def inbound_of(
