@@ -18,7 +18,7 @@ MESSAGES_MAX: Final = 64
 BATCH: Final = 8
 """Handed over in one go: at 60 µs each the loop is held up for half a millisecond."""
 BATCH_EVERY_S: Final = 0.01
-"""So a call writes 800 messages a second at most, ten times what the transcript of fast speech needs."""
+"""Between two goes: a call writes 800 messages a second at most, ten times what the transcript of fast speech needs."""
 
 
 class Outbox:
@@ -46,7 +46,7 @@ class Outbox:
         self._messages.append((channel, content))
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._to_media(self._hand_over_some)
+            self._to_media(self._schedule)
 
     def close(self) -> None:
         """The call is over: what has not been handed over is dropped, and nobody waits."""
@@ -57,16 +57,19 @@ class Outbox:
     def _has_room(self) -> bool:
         return len(self._messages) < MESSAGES_MAX or self._is_closed
 
+    def _schedule(self) -> None:
+        self._media_loop.call_soon(self._hand_over_some)
+
     def _hand_over_some(self) -> None:
-        for _ in range(BATCH):
-            if not self._messages or self._is_closed:
-                break
+        handed_over = 0
+        while self._messages and handed_over < BATCH and not self._is_closed:
             self._hand_over(*self._messages.popleft())
+            handed_over += 1
         self._room.ring()
-        if self._messages:
-            self._media_loop.call_later(BATCH_EVERY_S, self._hand_over_some)
-            return
-        self._is_scheduled = False
-        if self._messages:  # written before we said that nothing is scheduled
+        if handed_over == 0:
+            self._is_scheduled = False
+        if handed_over or (
+            self._messages and not self._is_closed
+        ):  # or written before we said that nothing is scheduled
             self._is_scheduled = True
             self._media_loop.call_later(BATCH_EVERY_S, self._hand_over_some)

@@ -1,0 +1,459 @@
+"""The call as an agent sees it, on a thread and on the media loop: the same promises hold on both."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+
+from fastrelay.agent import (
+    AddressChanged,
+    Call,
+    CallEnded,
+    CallEvent,
+    ChannelClosed,
+    ChannelOpened,
+    LoadedAgent,
+    Message,
+    inline,
+)
+from fastrelay.agent.border import CHANNELS_MAX
+from fastrelay.agent.ear import AUDIO_PACKETS, EVENTS, MESSAGE_BYTES, MESSAGES
+from fastrelay.agent.mouth import QUEUED_SAMPLES_MAX
+from fastrelay.media.opus import OpusDecoder, OpusEncoder
+from tests.unit.agent_stage import FRAME, Stage, packet, payloads
+
+Agent = Callable[[Call], Awaitable[None]]
+QUEUED_FRAMES_MAX = QUEUED_SAMPLES_MAX // 960
+
+
+@pytest.fixture(params=["inline", "thread"])
+def load(request: pytest.FixtureRequest) -> Callable[[Agent], LoadedAgent]:
+    """Make an agent of a function, for either place to run."""
+    if request.param == "inline":
+        return lambda function: LoadedAgent.of(inline(function), "agent")
+    return lambda function: LoadedAgent.of(function, "agent")
+
+
+def test_audio_comes_in_order_and_ends_with_the_call(load: Callable[[Agent], LoadedAgent]) -> None:
+    heard: list[bytes] = []
+
+    async def agent(call: Call) -> None:
+        async for frame in call.audio():
+            heard.append(frame)
+            await call.send("heard", str(len(heard)))
+        await asyncio.sleep(0)
+        heard.append(b"over")
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            stage.hear(*(packet(number, FRAME + bytes([number])) for number in (1, 3, 2, 4)))
+            await stage.told("4")
+
+    asyncio.run(scene())
+    assert heard == [FRAME + bytes([number]) for number in (1, 2, 3, 4)] + [b"over"]
+
+
+def test_packets_bring_their_time(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        async for heard in call.packets():
+            await call.send("heard", f"{heard.extended_sequence} {heard.timestamp}")
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            stage.hear(packet(1, timestamp=5), packet(2, timestamp=99))
+            await stage.told("2 99")
+
+    asyncio.run(scene())
+
+
+def test_agent_that_listens_too_late_hears_the_last_two_seconds(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        await anext(call.messages("go"))
+        first = await anext(call.audio())
+        await call.send("first", str(first[-1]))
+        await anext(call.messages("go"))
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            stage.hear(*(packet(number, FRAME + bytes([number])) for number in range(AUDIO_PACKETS + 5)))
+            assert stage.seat.statistics()["dropped"] == 5
+            stage.seat.tell(Message("go", "now"))
+            await stage.told("5")
+
+    asyncio.run(scene())
+
+
+def test_bytes_that_are_no_opus_never_reach_the_agent(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        async for frame in call.audio():
+            await call.send("heard", frame)
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            stage.hear(packet(1, b""), packet(2, b"\xff"), packet(3, bytes(2000)), packet(4))
+            await stage.until(lambda: stage.sent)
+            assert stage.sent == [("heard", FRAME)]
+            assert stage.seat.statistics()["packets_malformed"] == 3
+
+    asyncio.run(scene())
+
+
+def test_frames_wait_for_the_pacer_which_is_woken_once(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        for number in range(3):
+            await call.play(FRAME + bytes([number]))
+        await call.send("at", f"queued {call.queued_s}")
+        await call.played()
+        await call.play(FRAME + b"later")
+        await call.played()
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.told("queued 0.06")
+            assert stage.wakes == 1
+            assert stage.seat.statistics()["buffered_ms"] == 60
+            assert stage.take() == [(FRAME + bytes([number]), 960) for number in range(3)]
+            await stage.until(lambda: stage.wakes == 2)
+            assert payloads(stage.take()) == [FRAME + b"later"]
+            await stage.until(lambda: stage.endings)
+            assert stage.endings == [None]
+
+    asyncio.run(scene())
+
+
+def test_what_is_no_frame_cannot_be_played(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        for wrong in (b"", b"\xff", bytes(1201)):
+            with pytest.raises(ValueError, match=f"{len(wrong)} bytes that are no Opus frame"):
+                await call.play(wrong)
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.until(lambda: stage.endings)
+            assert stage.endings == [None]
+
+    asyncio.run(scene())
+
+
+def test_flooding_agent_waits_while_ten_seconds_are_queued(load: Callable[[Agent], LoadedAgent]) -> None:
+    played = 0
+
+    async def agent(call: Call) -> None:
+        nonlocal played
+        while True:
+            await call.play(FRAME)
+            played += 1
+            if played in {QUEUED_FRAMES_MAX, QUEUED_FRAMES_MAX + 25}:
+                await call.send("at", str(played))
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.told(str(QUEUED_FRAMES_MAX))
+            assert len(stage.take(24)) == 24  # not yet half a second of room: nobody is woken for each frame
+            await asyncio.sleep(0)
+            assert played == QUEUED_FRAMES_MAX
+            stage.take(1)
+            await stage.told(str(QUEUED_FRAMES_MAX + 25))
+            assert stage.seat.statistics()["buffered_ms"] == 10_000
+
+    asyncio.run(scene())
+
+
+def test_flush_empties_what_is_queued_and_what_waits_to_be(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def speak(call: Call) -> None:
+        for _ in range(QUEUED_FRAMES_MAX):
+            await call.play(FRAME + b"sentence")
+        await call.send("at", "full")
+        await call.play(FRAME + b"waits for room, and is not to be heard")
+        await call.play(FRAME + b"next")
+        await call.send("at", "next")
+        await anext(call.audio())
+
+    async def agent(call: Call) -> None:
+        speaking = asyncio.create_task(speak(call))
+        await anext(call.messages("interrupt"))
+        call.flush()
+        await speaking
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.told("full")
+            assert payloads(stage.take(1)) == [FRAME + b"sentence"]
+            stage.seat.tell(Message("interrupt", "stop"))
+            await stage.told("next")
+            assert payloads(stage.take()) == [FRAME + b"next"]
+            assert stage.seat.statistics()["frames_flushed"] == QUEUED_FRAMES_MAX - 1
+
+    asyncio.run(scene())
+
+
+def test_flush_may_be_called_on_any_thread(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        for _ in range(10):
+            await call.play(FRAME)
+        thread = threading.Thread(target=call.flush)
+        thread.start()
+        thread.join()
+        assert call.queued_s == 0
+        await call.play(FRAME + b"after")
+        await call.played()
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            while not stage.endings:
+                await stage.until(lambda: stage.wakes or stage.endings)
+                assert set(payloads(stage.take())) <= {FRAME, FRAME + b"after"}
+                await asyncio.sleep(0)
+            assert stage.endings == [None]
+
+    asyncio.run(scene())
+
+
+def test_events_come_as_they_happen_and_end(load: Callable[[Agent], LoadedAgent]) -> None:
+    happened: list[CallEvent] = [ChannelOpened("chat"), AddressChanged(), ChannelClosed("chat")]
+    seen: list[object] = []
+
+    async def agent(call: Call) -> None:
+        async for event in call.events():
+            seen.append(event)
+            await call.send("seen", str(len(seen)))
+        seen.append("over")
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            for event in happened:
+                stage.seat.tell(event)
+            await stage.told("3")
+
+    asyncio.run(scene())
+    assert seen == [*happened, "over"]
+
+
+def test_messages_are_kept_by_channel_until_they_are_asked_for(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        await anext(call.messages("go"))
+        async for content in call.messages("b"):
+            await call.send("b", content)
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            for message in (Message("a", "x"), Message("b", "text"), Message("b", b"bytes"), Message("go", "")):
+                stage.seat.tell(message)
+            await stage.until(lambda: len(stage.sent) == 2)
+            assert stage.sent == [("b", "text"), ("b", b"bytes")]
+
+    asyncio.run(scene())
+
+
+def test_unread_messages_events_and_channels_are_bounded_and_counted(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        await anext(call.messages("go"))
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            tell = stage.seat.tell
+
+            def dropped() -> int:
+                return int(stage.seat.statistics()["dropped"])
+
+            for _ in range(MESSAGES + 3):
+                tell(Message("many", "x"))
+            assert dropped() == 3
+            for _ in range(6):
+                tell(Message("big", b"x" * (MESSAGE_BYTES // 4)))
+            assert dropped() == 5
+            for _ in range(EVENTS + 1):
+                tell(AddressChanged())
+            assert dropped() == 6
+            for number in range(CHANNELS_MAX):
+                tell(Message(f"channel {number}", "x"))
+            assert dropped() == 6 + 2  # `many` and `big` are two of them
+
+    asyncio.run(scene())
+
+
+def test_agent_that_writes_without_end_waits(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        number = 0
+        while True:
+            await call.send("flood", str(number))
+            number += 1
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        async with Stage(load(agent)) as stage:
+            await stage.until(lambda: len(stage.sent) >= 200)
+            assert loop.time() - begun_s >= 0.2  # 8 each 10 ms
+            assert [content for _, content in stage.sent] == [str(number) for number in range(len(stage.sent))]
+
+    asyncio.run(scene())
+
+
+def test_facts_of_the_call(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        assert (call.id, repr(call), call.is_over) == ("rtc_7", "<Call rtc_7>", False)
+        assert call.metadata["voice"] == "marin"
+        with pytest.raises(TypeError):
+            call.metadata["voice"] = "cedar"  # type: ignore[index]
+        assert await call.statistics() == {"rtt_ms": 12, "thread": loop_thread}
+
+    async def scene() -> None:
+        statistics = lambda: {"rtt_ms": 12, "thread": threading.get_ident()}  # noqa: E731
+        async with Stage(load(agent), call_id="rtc_7", metadata={"voice": "marin"}, statistics=statistics) as stage:
+            await stage.until(lambda: stage.endings)
+            assert stage.endings == [None]
+
+    loop_thread = threading.get_ident()
+    asyncio.run(scene())
+
+
+def test_hanging_up_tells_the_session_why(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        call.hang_up("the caller has said goodbye")
+        async for _ in call.audio():
+            raise AssertionError("nobody speaks")
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.until(lambda: stage.hang_ups)
+            assert stage.hang_ups == ["the caller has said goodbye"]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    "speak",
+    [
+        pytest.param(lambda call: call.play(FRAME), id="play"),
+        pytest.param(lambda call: call.play_pcm(bytes(96_000)), id="play PCM"),
+        pytest.param(lambda call: call.send("channel", "text"), id="send"),
+    ],
+)
+def test_speaking_ends_with_the_call(
+    load: Callable[[Agent], LoadedAgent], speak: Callable[[Call], Awaitable[None]]
+) -> None:
+    outcome: list[str] = []
+
+    async def agent(call: Call) -> None:
+        try:
+            while True:
+                await speak(call)
+                await call.send("at", "work")
+        except CallEnded as ended:
+            outcome.append(str(ended))
+        await call.played()  # returns: there is nothing to wait for
+        call.hang_up()
+        outcome.append(repr(call))
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.told("work")
+        assert stage.hang_ups == []
+        assert stage.endings == []
+
+    asyncio.run(scene())
+    assert outcome == ["the call is over: the test is over", "<Call rtc_test over>"]
+
+
+def test_pcm_is_heard_at_the_rate_that_is_asked_for(load: Callable[[Agent], LoadedAgent]) -> None:
+    encoder = OpusEncoder(48_000)
+    sine = (8_000 * np.sin(np.arange(48_000) / 20)).astype(np.int16).reshape(50, -1)
+
+    async def agent(call: Call) -> None:
+        with pytest.raises(ValueError, match="44100"):
+            call.pcm(44_100)
+        heard = call.pcm(16_000)
+        pieces = [await anext(heard) for _ in range(50)]
+        assert {(piece.dtype, piece.shape) for piece in pieces} == {(np.dtype(np.int16), (320,))}
+        assert np.abs(np.concatenate(pieces)).max() > 6_000
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            stage.hear(*(packet(number, encoder.encode(frame)) for number, frame in enumerate(sine)))
+            await stage.until(lambda: stage.endings)
+            assert stage.endings == [None]
+
+    asyncio.run(scene())
+
+
+def test_pcm_of_any_length_becomes_frames_and_the_last_is_filled_up(load: Callable[[Agent], LoadedAgent]) -> None:
+    sine = (8_000 * np.sin(np.arange(24_000) / 10)).astype(np.int16)
+
+    async def agent(call: Call) -> None:
+        for start in range(0, 2_500, 100):  # 5 frames of 480, and 100 samples
+            await call.play_pcm(sine[start : start + 100])
+        await call.send("at", f"queued {call.queued_s:.2f}")
+        await call.played()
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.told("queued 0.10")
+            frames: list[bytes] = []
+            while not stage.endings:
+                frames += payloads(stage.take())
+                await asyncio.sleep(0.001)
+            decoder = OpusDecoder(24_000)
+            sound = np.concatenate([decoder.decode(frame) for frame in frames])
+            assert sound.size == 6 * 480
+            assert np.abs(sound[:2_500]).max() > 6_000
+
+    asyncio.run(scene())
+
+
+def test_last_piece_is_heard_although_nothing_follows(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        await call.play_pcm(bytes(2 * 700), 24_000)
+        await anext(call.audio())
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            frames = 0
+            while frames < 2:
+                frames += len(stage.take())
+                await asyncio.sleep(0.001)
+
+    asyncio.run(scene())
+
+
+def test_flush_in_the_middle_of_a_long_sentence_ends_it(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        speaking = asyncio.create_task(call.play_pcm(bytes(2 * 24_000 * 30 + 200), 24_000))  # and a rest
+        await anext(call.messages("interrupt"))
+        call.flush()
+        await speaking
+        assert call.queued_s == 0
+        await call.play_pcm(bytes(2 * 480), 24_000)
+        await call.send("at", f"queued {call.queued_s:.2f}")
+        await anext(call.messages("interrupt"))
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.until(lambda: stage.wakes)
+            stage.take(20)
+            stage.seat.tell(Message("interrupt", "stop"))
+            await stage.told("queued 0.02")
+
+    asyncio.run(scene())
+
+
+def test_opus_and_pcm_may_take_turns(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def agent(call: Call) -> None:
+        await call.play_pcm(bytes(2 * 500), 24_000)  # a frame, and 20 samples that the next frame must not overtake
+        await call.play(FRAME)
+        await call.play_pcm(bytes(2 * 800), 8_000)  # another rate: another encoder
+        await call.send("at", f"queued {call.queued_s:.2f}")
+        await call.played()
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.told("queued 0.16")
+            frames = payloads(stage.take())
+            assert frames.index(FRAME) == 2
+            assert len(frames) == 8
+
+    asyncio.run(scene())
