@@ -1,6 +1,7 @@
 """The compiled batches and the readable packet-by-packet twin make the same of everything, statistics included."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastrelay._ext.srtp import RtpPacket
 from fastrelay.transceiver import srtp_batch, srtp_session
-from fastrelay.transceiver.keying import SrtpProfile
+from fastrelay.transceiver.keying import SrtpKeys, SrtpProfile
 from fastrelay.wire.rtp import SrtpRefusal
 from tests.unit.srtp_ends import OPUS, PROFILES, PTIME_TICKS, SSRC, Peer, keys_of, rtp, run
 
@@ -137,3 +139,42 @@ def test_a_compiled_stream_without_a_context_is_not_used() -> None:
         srtp_batch.seal_rtp([(outbound, b"speech", 0, False)])
     with pytest.raises(ValueError, match="no context"):
         outbound.seal_rtcp(b"")
+
+
+def test_large_batches_of_two_threads_do_not_meet() -> None:
+    """Batches this large are worked on without the GIL."""
+    calls, rounds = 300, 20
+
+    def echo(seed: int) -> list[bytes]:
+        keys = keys_of(SrtpProfile.AEAD_AES_128_GCM)
+        back = SrtpKeys(keys.profile, local=keys.remote, remote=keys.local)
+        streams = [
+            (
+                srtp_batch.SrtpOutbound(keys, ssrc=at, payload_type=OPUS, first_sequence=0),
+                srtp_batch.SrtpInbound(back, payload_types=frozenset({OPUS})),
+            )
+            for at in range(calls)
+        ]
+        heard = []
+        for turn in range(rounds):
+            frames = [(outbound, b"%d %d %d" % (seed, turn, at), 0, False) for at, (outbound, _) in enumerate(streams)]
+            sealed = srtp_batch.seal_rtp(frames)
+            opened = srtp_batch.open_rtp([(streams[at][1], packet) for at, packet in enumerate(sealed)], 0)
+            heard += [packet.payload for packet in opened if isinstance(packet, RtpPacket)]
+        return heard
+
+    with ThreadPoolExecutor(2) as threads:
+        for seed, heard in enumerate(threads.map(echo, range(2))):
+            assert heard == [b"%d %d %d" % (seed, turn, at) for turn in range(rounds) for at in range(calls)]
+
+
+def test_packets_are_values() -> None:
+    packet = RtpPacket(OPUS, 0x1_0002, 960, SSRC, True, b"speech")
+    same, other = (RtpPacket(OPUS, number, 960, SSRC, True, b"speech") for number in (0x1_0002, 2))
+    assert (packet.sequence, packet.is_marked, len({packet, same, other})) == (2, True, 2)
+    others: list[object] = [b"speech", None, other]
+    assert packet not in others
+    assert "extended_sequence=65538" in repr(packet)
+    assert "speech" not in repr(packet)
+    with pytest.raises(AttributeError):
+        packet.__setattr__("payload", b"")
