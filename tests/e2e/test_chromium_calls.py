@@ -132,6 +132,22 @@ def test_telemetry_comes_over_the_data_channel(page: DemoPage) -> None:
     assert asked <= 2, "HTTP is asked only until the channel speaks"
 
 
+def test_typed_words_go_over_the_data_channel_and_come_back(page: DemoPage) -> None:
+    page.call()
+    words = "Größe, 語, and <b>no markup</b>"
+    page.browser.wait("return !document.querySelector('#compose').classList.contains('is-closed')")
+    page.browser.run(
+        "document.querySelector('#text').value = args[0]; document.querySelector('#compose').requestSubmit()", words
+    )
+    page.browser.wait("return document.querySelectorAll('#messages li').length === 2")
+    assert page.browser.run(
+        "return [...document.querySelectorAll('#messages li')].map((said) => said.textContent)"
+    ) == [
+        f"You {words}",
+        f"Agent {words}",
+    ]
+
+
 def test_reloaded_page_begins_another_call_and_ends_the_old(page: DemoPage) -> None:
     first = page.call()
     page.browser.reload()

@@ -21,7 +21,7 @@ const signalling = new Signalling();
 const stage = new Stage();
 const waveform = new Waveform(find("#waveform"));
 const tiles = new Tiles(find("#tiles"));
-const timeline = new SetupTimeline(find("#timeline"), find("#setup-total"));
+const timeline = new SetupTimeline(find("#timeline"), find("#setup-total"), find("#setup-server"));
 const messages = new Messages(find("#compose"), find("#messages"), (text) => call?.send(text));
 const speaker = find("#speaker");
 const chosenMicrophone = find("#microphone");
@@ -165,8 +165,9 @@ function showLive(text) {
   stage.show("live", isMuted ? "Muted. Nobody hears you." : text);
 }
 
-function showMeasured({ figures, path }) {
+function showMeasured({ figures, path, setup }) {
   tiles.show(figures);
+  timeline.showServer(setup);
   showFact("relay", path.relay);
   showFact("client", path.client);
   showFact("codec", path.codec);

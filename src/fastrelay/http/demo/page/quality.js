@@ -27,13 +27,13 @@ export class QualityMeter {
     this.#telemetry = telemetry;
   }
 
-  /** Measure since the last time; returns {figures, path}. */
+  /** Measure since the last time; returns {figures, path, setup}. */
   async measure() {
     const report = await this.#peer.getStats();
     const now = readReport(report);
     const figures = this.#figures(now);
     this.#before = now;
-    return { figures, path: pathOf(report, now) };
+    return { figures, path: pathOf(report, now), setup: this.#telemetry.setup };
   }
 
   #figures(now) {

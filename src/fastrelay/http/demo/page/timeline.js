@@ -5,21 +5,25 @@
  */
 
 const ORDER = ["offer", "answer", "ice", "dtls", "audio"];
+const AT_SERVER = { answer_ms: "answer", check_ms: "first check", handshake_ms: "keys", first_audio_ms: "first audio" };
 
 export class SetupTimeline {
   #root;
   #total;
+  #aside;
   #marks = {};
 
-  constructor(root, total) {
+  constructor(root, total, aside) {
     this.#root = root;
     this.#total = total;
+    this.#aside = aside;
     this.clear();
   }
 
   clear() {
     this.#marks = {};
     this.#total.textContent = "–";
+    this.#aside.textContent = "";
     for (const name of ORDER) {
       this.#row(name).classList.remove("is-done");
       this.#row(name).querySelector("output").textContent = "–";
@@ -37,7 +41,14 @@ export class SetupTimeline {
       this.#show(phase, from, Math.max(from, to), last);
       from = Math.max(from, to);
     }
-    this.#total.textContent = (this.#marks.dtls ?? last).toFixed(0);
+    if (this.#marks.dtls !== undefined) this.#total.textContent = this.#marks.dtls.toFixed(0);
+  }
+
+  /** Show the server's own clock beside ours: milliseconds since it had the offer. */
+  showServer(setup) {
+    const steps = Object.entries(AT_SERVER).filter(([step]) => typeof setup?.[step] === "number");
+    const told = steps.map(([step, name]) => `${name} ${setup[step].toFixed(0)} ms`);
+    this.#aside.textContent = told.length ? `At the server, from the offer on: ${told.join(", ")}.` : "";
   }
 
   #show(phase, from, to, last) {

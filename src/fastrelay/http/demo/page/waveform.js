@@ -33,7 +33,7 @@ class Ear {
     this.#analyser.getFloatTimeDomainData(this.#samples);
     let peak = 0;
     for (const sample of this.#samples) peak = Math.max(peak, Math.abs(sample));
-    return Math.min(1, peak ** 0.6 * 1.15);
+    return Math.min(1, Math.sqrt(peak) * 1.2);
   }
 }
 
