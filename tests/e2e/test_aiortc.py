@@ -48,15 +48,21 @@ def test_caller_hears_itself(either_stack: Stack) -> None:
     asyncio.run(scenario())
 
 
+ON_THEIR_WAY = 25
+"""Packets between two looks at the two ends: half a second, for a machine that is busy with other things."""
+
+
 async def check_counts(client: AiortcCaller) -> None:
     """Compare what the server has counted with what this end has: nothing is lost on this machine's loopback."""
-    told = await client.statistics()
+    before = await client.statistics()
     sent, received = await packets(client)
-    assert told["state"] == "established"
-    assert told["incoming"]["lost"] == 0
-    assert sent - 10 <= told["incoming"]["packets"] <= sent
-    assert received <= told["outgoing"]["packets"] + 10
-    assert told["outgoing"]["packets"] >= told["incoming"]["packets"] - 10
+    after = await client.statistics()
+    assert after["state"] == "established"
+    assert after["incoming"]["lost"] == 0
+    assert before["incoming"]["packets"] <= sent <= after["incoming"]["packets"] + ON_THEIR_WAY
+    assert before["outgoing"]["packets"] - ON_THEIR_WAY <= received <= after["outgoing"]["packets"]
+    echoed = after["outgoing"]["packets"] + after["agent"]["frames_flushed"]  # what came in a burst is not kept waiting
+    assert echoed >= before["incoming"]["packets"] - ON_THEIR_WAY
 
 
 async def packets(client: AiortcCaller) -> tuple[int, int]:
