@@ -74,6 +74,12 @@ class Stage:
         """Wait until the agent has said where it stands, on a channel."""
         await self.until(lambda: any(text == content for _, text in self.sent))
 
+    async def emptied(self) -> None:
+        """Wait until nothing of any agent runs, of those left behind either: the host has nobody to tell of that."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.host.running:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
     # The outlet
 
     def audio_waits(self) -> None:

@@ -120,7 +120,7 @@ class AgentHost:
         """It did not end in its time, and nobody waits for it any longer."""
         self.counts.abandoned += 1
         LOG.warning(
-            "agent does not end, its thread is left behind",
+            "agent does not end, it is left behind",
             extra=facts(call=performance.call_id, agent=self.agent.name, abandoned=self.counts.abandoned),
         )
         self._note_emptiness()

@@ -25,6 +25,8 @@ LEAVE_S: Final = 1.0
 """For an agent to return by itself: a recording is closed in milliseconds."""
 GRACE_S: Final = 2.0
 """After it has been cancelled."""
+ENDINGS: Final = (CallEnded, StopAsyncIteration)
+"""What speaking, and `anext` on what the client says, raise when a call is over."""
 
 
 class Host(Protocol):
@@ -118,8 +120,8 @@ class Performance:
             return (None, None) if is_over else ("it cancelled itself", None)
         error = task.exception()
         if isinstance(error, BaseExceptionGroup) and is_over:  # of a TaskGroup
-            error = error.split(CallEnded)[1]
-        if error is None or (is_over and isinstance(error, CallEnded)):
+            error = error.split(ENDINGS)[1]
+        if error is None or (is_over and isinstance(error, ENDINGS)):
             return None, None
         return describe(error)
 
