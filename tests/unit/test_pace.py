@@ -251,3 +251,34 @@ def test_no_history_sends_faster_than_real_time_or_loses_a_stream(
     run(pacer, now_s, 15 * 0.12 + 60 * 3 * 0.12)
     assert [len(stream.waiting) for stream in streams] == [0] * 5
     assert pacer.next_due_s is None
+
+
+def relayed(arrivals_s: list[float]) -> list[float]:
+    """When frames leave that come at these moments, seconds after the start."""
+    pacer, stream = Pacer(), Stream()
+    left: list[float] = []
+    coming = deque(arrivals_s)
+    for step in range(round((arrivals_s[-1] + 0.1) * SLOTS_PER_S)):
+        now_s = step * SLOT_S
+        while coming and coming[0] <= now_s + 1e-9:
+            coming.popleft()
+            stream.waiting.append(b"frame")
+            pacer.wake(stream, START_S + now_s)
+        left += [now_s for _ in pacer.take_due(START_S + now_s)]
+    return left
+
+
+def test_late_frame_makes_none_late_that_follows_it() -> None:
+    arrivals_s = [number * 0.02 + (0.016 if number == 5 else 0) for number in range(40)]
+    delays_s = [left_s - came_s for came_s, left_s in zip(arrivals_s, relayed(arrivals_s), strict=True)]
+    assert max(delays_s) <= SLOT_S + 1e-9
+
+
+@pytest.mark.parametrize("drift", [-1e-3, 1e-3], ids=["slower than ours", "faster than ours"])
+def test_clock_that_drifts_is_followed(drift: float) -> None:
+    arrivals_s = [number * 0.02 * (1 - drift) for number in range(1000)]
+    left_s = relayed(arrivals_s)
+    assert len(left_s) == len(arrivals_s)
+    # 20 ms too many or too few come in 20 s: a faster sender's wait in its queue, a slower one's leave as they come
+    delays_s = [left - came for came, left in zip(arrivals_s, left_s, strict=True)]
+    assert max(delays_s) <= (0.02 if drift > 0 else 0.0) + 2 * SLOT_S
