@@ -61,3 +61,27 @@ def test_who_is_sent_through_may_bring_a_packet_meanwhile() -> None:
         await pair.close()
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    "fault", [IndexError, AssertionError, TypeError, UnboundLocalError], ids=lambda kind: kind.__name__
+)
+def test_fault_of_the_library_ends_the_association_alone(
+    monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    async def stumble(_: RTCSctpTransport, chunk: object) -> None:
+        raise fault("made by the test")
+
+    async def scenario() -> None:
+        pair = Pair()
+        await pair.open()
+        monkeypatch.setattr(RTCSctpTransport, "_receive_sack_chunk", stumble)
+        assert pair.server.send("events", "is acknowledged")
+        await pair.settle()
+        assert pair.server.statistics.faults == 1
+        assert pair.server_heard.is_closed
+        assert pair.server_heard.ended == ["events"]
+        assert pair.client_heard.is_closed, "it was told by ABORT"
+        await pair.close()
+
+    run(scenario())
