@@ -81,6 +81,14 @@ def test_statistics_restart_and_hangup_reach_the_neighbours_call() -> None:
     two_workers(scene)
 
 
+def test_header_that_is_no_text_stays_here() -> None:
+    async def scene(first: Served, _: Served) -> None:
+        head = f"GET /v1/calls/{call_id(THEIRS)}/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-City: ".encode()
+        assert (await first.send_raw(head + b"S\xe3o Paulo\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+    two_workers(scene)
+
+
 def test_statuses_and_preconditions_are_the_neighbours() -> None:
     async def scene(first: Served, _: Served) -> None:
         headers = PATCH | {"If-Match": '"ice-0"'}

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from fastrelay.errors import WireError
 from fastrelay.http.desk import CallRefused
-from fastrelay.http.front import FRONT, Front
+from fastrelay.http.front import FRONT, SOCKET_PATH, Front
 from fastrelay.http.problems import Problem
 from fastrelay.http.settings import RETRY_AFTER_S
 from fastrelay.observe.logs import facts
@@ -102,7 +102,7 @@ async def _as_coroutine(work: Awaitable[T]) -> T:
 
 
 async def _outcome(request: web.Request, handler: Handler, front: Front) -> web.StreamResponse:
-    is_lasting = request.headers.get("Upgrade", "").lower() == "websocket"
+    is_lasting = request.path == SOCKET_PATH
     # Twice the time, because reading the body has a limit, and an answer, of its own.
     task = await settled(handler(request), None if is_lasting else 2 * front.settings.request_s)
     if task.cancelled():

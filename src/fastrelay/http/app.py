@@ -15,7 +15,7 @@ from fastrelay.http.answers import answer_always, set_common_headers
 from fastrelay.http.client_secrets import SecretKeeper
 from fastrelay.http.demo import add_demo
 from fastrelay.http.desk import CallDesk
-from fastrelay.http.front import FRONT, Front, call_id_of, read_bounded
+from fastrelay.http.front import FRONT, SOCKET_PATH, Front, call_id_of, read_bounded
 from fastrelay.http.neighbours import HANDED_ON
 from fastrelay.http.problems import Problem
 from fastrelay.http.settings import BODY_BYTES_MAX, HttpSettings
@@ -38,7 +38,7 @@ def build_app(
             web.post("/v1/realtime/calls/{call_id}/hangup", at_home(realtime.hang_up)),
             web.delete("/v1/realtime/calls/{call_id}", at_home(realtime.hang_up)),
             web.post("/v1/realtime/client_secrets", realtime.make_client_secret),
-            web.get("/v1/realtime/ws", websocket.converse, allow_head=False),
+            web.get(SOCKET_PATH, websocket.converse, allow_head=False),
             web.post("/whip", whip.open_call),
             web.options("/whip", whip.describe_endpoint),
             web.patch("/whip/{call_id}", at_home(whip.change_ice)),

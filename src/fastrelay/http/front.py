@@ -24,6 +24,8 @@ from fastrelay.http.problems import Problem
 from fastrelay.http.settings import BODY_BYTES_MAX, RETRY_AFTER_S, HttpSettings
 
 CALL_ID = re.compile(r"rtc_[a-z2-7]{13}")
+SOCKET_PATH: Final = "/v1/realtime/ws"
+"""The one path whose requests last."""
 SUBPROTOCOL_KEY: Final = "openai-insecure-api-key."
 """What a page's WebSocket, which can set no header, puts its secret behind: the Realtime API's convention."""
 _KEY_LENGTH_MAX: Final = 8192

@@ -105,4 +105,7 @@ def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """What belongs to the message, and not to the connection that it came by."""
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
     dropped = _HOP_BY_HOP | _OURS | named
-    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
+    # Other bytes than ASCII have no meaning in any header that is read here, and may be no text at all.
+    return CIMultiDict(
+        (name, value) for name, value in headers.items() if name.lower() not in dropped and value.isascii()
+    )

@@ -50,12 +50,18 @@ async def converse(request: web.Request) -> web.StreamResponse:
     caller = front.authenticate(request)
     front.refuse_foreign_page(request)
     front.refuse_while_draining(request)
+    for name, value in request.headers.items():
+        if name.lower().startswith(("sec-websocket-", "upgrade", "connection")) and not value.isascii():
+            raise Problem(400, "invalid_header", f"{name} has characters that it cannot have")
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=BODY_BYTES_MAX, compress=False
     )
     if not socket.can_prepare(request).ok:
         raise Problem(426, "upgrade_required", "this is a WebSocket", headers={"Upgrade": "websocket"})
-    await socket.prepare(request)
+    try:
+        await socket.prepare(request)
+    except ConnectionResetError:
+        raise Problem(400, "gone", "the client has gone before its socket was open", is_final=True) from None
     front.sockets.add(socket)
     conversation = Conversation(front, caller, socket, client_facts(request))
     try:
