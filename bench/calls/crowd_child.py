@@ -9,6 +9,7 @@ Lives here: the orders. Must not live here: what callers do (crowd).
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -33,6 +34,7 @@ class Orders:
         self._crowd = crowd
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        gc.collect()  # here, and not while somebody is watched
         match order.pop("order"):
             case "open":
                 return self._open(**order)
@@ -114,6 +116,7 @@ class Orders:
 def main() -> None:
     """Serve until standard input ends."""
     end_with_parent()
+    gc.disable()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.calls.punctuality import Punctuality
-from bench.calls.servers import Server
+from bench.calls.servers import Server, keep_time
 from bench.load import cpu
 from bench.load.failure import BenchFailure
 from bench.load.process import Program
@@ -75,7 +75,8 @@ class Ensemble:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "bench.calls.crowd_child", self.server.url]
-        self._callers = Program(command, cpu.OTHERS_CPU, cpu.NICE_GENERATOR)
+        self._callers = Program(command, cpu.OTHERS_CPU, cpu.NICE_RECEIVER)
+        keep_time(self._callers.pid)
         return self
 
     def __exit__(

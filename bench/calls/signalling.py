@@ -59,12 +59,19 @@ class Signalling:
         connection = http.client.HTTPConnection(self._host, timeout=PATIENCE_S)
         while (wanted := self._asked.get()) is not None:
             number, offer, session = wanted
+            self._answers.put(self._try(connection, number, offer, session))
+        connection.close()
+
+    def _try(self, connection: http.client.HTTPConnection, number: int, offer: str, session: dict[str, Any]) -> Answer:
+        """Twice: a server may have closed a connection that nobody used for a while."""
+        problem = ""
+        for _ in range(2):
             try:
-                self._answers.put(self._ask(connection, number, offer, session))
+                return self._ask(connection, number, offer, session)
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                self._answers.put(Answer(number, "", f"{type(error).__name__}: {error}"))
-        connection.close()
+                problem = f"{type(error).__name__}: {error}"
+        return Answer(number, "", problem)
 
     def _ask(self, connection: http.client.HTTPConnection, number: int, offer: str, session: dict[str, Any]) -> Answer:
         body = json.dumps({"sdp": offer, "session": session})
