@@ -42,7 +42,7 @@ class Lines:
         self._text = ""
         self.seen: list[str] = []
 
-    def until(self, matches: Callable[[str], bool]) -> str:
+    def until(self, matches: Callable[[str], object]) -> str:
         """The next line that matches; those before it are in `seen`."""
         deadline_s = time.monotonic() + PATIENCE_S
         while True:

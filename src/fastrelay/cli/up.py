@@ -1,12 +1,14 @@
-"""`fastrelay up`: a relay, a trunk echo and callers on this machine, with a live view of what passes.
+"""`fastrelay up`: a relay, a transceiver and the demo page on this machine, with a live view of what passes.
 
-Lives here: starting and ending them together, and what is shown. Must not live here: the three of them
+Lives here: starting and ending them together, and what is shown. Must not live here: the two of them
 (fastrelay.cli.demo), what is shown of a relay (fastrelay.observe.top).
 """
 
 from __future__ import annotations
 
+import ipaddress
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,17 +19,15 @@ from rich.live import Live
 from rich.text import Text
 
 from fastrelay.cli.demo.child import Child, Report
-from fastrelay.errors import PeerError
+from fastrelay.errors import ConfigError, PeerError
 from fastrelay.observe.answers import Snapshot
 from fastrelay.observe.client import AdminClient, Place
+from fastrelay.observe.screen import counted, rate
 from fastrelay.observe.top import View, line, screen
 from fastrelay.routing.keys import KeyRing
-from fastrelay.routing.token import mint_token
 from fastrelay.wire.address import parse_endpoint
 
-REFUSED = 1
-CALLS_MAX = 10_000  # each is a socket of one process
-HOST = "127.0.0.1"
+HTTP_PORT = 8080
 REFRESH_S = 1.0
 LOOK_S = 0.05
 ADMIN_PATIENCE_S = 10.0
@@ -35,11 +35,19 @@ ADMIN_PATIENCE_S = 10.0
 
 @click.command()
 @click.option(
-    "--calls",
-    type=click.IntRange(1, CALLS_MAX),
-    default=20,
+    "--agent",
+    default="echo",
     show_default=True,
-    help="Calls to make; each sends 50 packets a second, as a browser does while its user speaks.",
+    metavar="MODULE:OBJECT",
+    help="What talks on the calls: a function of yours, or one of echo, recorder and tone.",
+)
+@click.option(
+    "--http",
+    "http_text",
+    default=f"127.0.0.1:{HTTP_PORT}",
+    show_default=True,
+    metavar="ADDR:PORT",
+    help="Address of the demo page and of signalling. The relay listens at the same one; who reaches it may call.",
 )
 @click.option(
     "--seconds",
@@ -47,127 +55,130 @@ ADMIN_PATIENCE_S = 10.0
     metavar="N",
     help="End after this long. Without it: until Ctrl-C.",
 )
-@click.pass_context
-def up(context: click.Context, *, calls: int, seconds: float | None) -> None:
-    """Start fastrelay on this machine and drive real packets through it: callers, a relay, and an echo behind it.
+def up(*, agent: str, http_text: str, seconds: float | None) -> None:
+    """Start fastrelay on this machine: open the page that it prints, and talk to an agent in your browser.
 
-    Each caller shows a freshly minted route token and speaks; the echo, where a transceiver will be, sends everything
-    back. What you see is the relay's own `fastrelay top`, and the callers' round trips. The relay runs under its
-    supervisor with a worker on each CPU; its run directory is named in the first line, so that `fastrelay status --at`,
-    `upgrade --at` and the others work on it meanwhile. The keys live in memory and end with it.
+    Your browser's packets go to a relay and from there to a transceiver, where the agent is; both run under their
+    supervisors with a worker on each CPU, as they would on machines of their own. What you see below is the relay's
+    `fastrelay top`, and a line about the transceiver. Their run directories are named in the second line, so that
+    `fastrelay status --at`, `upgrade --at` and the others work on them meanwhile. The keys live in memory and end with
+    it.
 
     \b
     Examples:
       fastrelay up
-      fastrelay up --calls 200 --seconds 10
+      fastrelay up --agent parrot:parrot
+      fastrelay up --http 127.0.0.1:9000 --seconds 60
 
-    On a terminal the view refreshes in place; anywhere else a few plain lines a second are printed. The exit code is 0
-    when packets came back, 1 when none did.
+    On a terminal the view refreshes in place; anywhere else a few plain lines a second are printed. Browsers give pages
+    the microphone at 127.0.0.1 and over HTTPS only: from another machine, forward the port (ssh -L does not carry UDP).
+    The exit code is 0 when it was ended, 1 when a part of it ended by itself, 2 when the arguments cannot be used.
     """
+    ip, port = _address(http_text)
     ring = KeyRing.new(now_s=int(time.time()))
     with ExitStack() as stack:
-        run_dir = Path(stack.enter_context(TemporaryDirectory(prefix="fastrelay-")))
-        echo = stack.enter_context(Child("fastrelay.cli.demo.echo"))
-        callers = stack.enter_context(Child("fastrelay.cli.demo.callers"))
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="fastrelay-")))
+        transceiver = stack.enter_context(Child("fastrelay.cli.demo.transceiver"))
         relay = stack.enter_context(Child("fastrelay.cli.demo.relay"))
-        echo.start({"ring": ring.build(), "ip": HOST, "allowed": HOST})
-        relay.start({"ring": ring.build(), "ip": HOST, "calls": calls, "run_dir": str(run_dir)})
-        ip, port = echo.wait_for_report()["address"]
-        addresses = relay.wait_for_report()
-        minted = [mint_token(ring, to=(ip, port), now_s=time.time()) for _ in range(calls)]
-        callers.start(
+        run_dirs = [folder / "relay", folder / "transceiver"]
+        relay.start({"ring": ring.build(), "ip": ip, "run_dir": str(run_dirs[0])})
+        clients: list[str] = relay.wait_for_report()["clients"]
+        transceiver.start(
             {
-                "relay": list(parse_endpoint(addresses["clients"][0])),
-                "tickets": [[each.ufrag, each.password] for each in minted],
+                "ring": ring.build(),
+                "ip": ip,
+                "run_dir": str(run_dirs[1]),
+                "http": [ip, port],
+                "relays": clients,
+                "agent": agent,
             }
         )
-        click.echo(
-            f"ready: clients {' '.join(addresses['clients'])} trunk {' '.join(addresses['trunks'])} at {run_dir}"
-        )
+        click.echo(f"open {transceiver.wait_for_report()['url']}/ and talk")
+        click.echo(f"ready: clients {' '.join(clients)} at {' '.join(map(str, run_dirs))}")
+        watch = _Watch(run_dirs, (relay, transceiver))
         with suppress(KeyboardInterrupt):  # the way to end it
-            _watch(AdminClient(Place(str(run_dir), run_dir=run_dir)), (relay, callers, echo), seconds)
-        # in this order, so that nothing is in flight, and the echo's CLOSE finds the relay
-        ended = [child.stop() for child in (callers, echo, relay)]
-    called, echoed, relayed = ended
-    for text in (*relayed.get("summary", ()), *_outcome(called, echoed)):
+            watch.run(seconds)
+        # in this order, so that goodbyes find the relay
+        served = transceiver.stop()
+        relayed = relay.stop()
+    for text in _outcome(relayed, served):
         click.echo(text)
-    if not called.get("echoed"):
-        context.exit(REFUSED)
 
 
-def _watch(client: AdminClient, children: tuple[Child, Child, Child], seconds: float | None) -> None:
-    _, callers, _ = children
-    console = Console()
-    live = Live(console=console, auto_refresh=False, vertical_overflow="crop") if console.is_terminal else None
-    with ExitStack() as stack:
-        if live is not None:
-            stack.enter_context(live)
-        snapshot = _first_answer(client)
-        started_s = due_s = time.monotonic()
-        while seconds is None or time.monotonic() - started_s < seconds:
-            are_running = [child.refresh() for child in children]
-            if not all(are_running):
-                raise PeerError("a process of the demonstration has ended by itself")
-            if time.monotonic() >= due_s:
-                due_s += REFRESH_S
-                snapshot = Snapshot.parse(client.status())
-                _show(console, live, snapshot, _now(callers.report))
-            time.sleep(LOOK_S)
+def _address(text: str) -> tuple[str, int]:
+    ip, port = parse_endpoint(text, key="--http")
+    if ipaddress.ip_address(ip).is_unspecified:
+        raise ConfigError("--http", f"{ip} is no address that a browser could send to; name one of this machine's")
+    return ip, port
 
 
-def _first_answer(client: AdminClient) -> Snapshot:
-    """The relay serves before its admin process does."""
+class _Watch:
+    """Looks at both once a second and shows it."""
+
+    def __init__(self, run_dirs: Sequence[Path], children: Sequence[Child]) -> None:
+        self._clients = [AdminClient(Place(str(run_dir), run_dir=run_dir)) for run_dir in run_dirs]
+        self._children = children
+        self._console = Console()
+        self._transceiver: Snapshot | None = None
+
+    def run(self, seconds: float | None) -> None:
+        """PeerError when one of the two ends by itself."""
+        is_live = self._console.is_terminal
+        live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop") if is_live else None
+        with ExitStack() as stack:
+            if live is not None:
+                stack.enter_context(live)
+            for client in self._clients:
+                _first_answer(client)
+            started_s = due_s = time.monotonic()
+            while seconds is None or time.monotonic() - started_s < seconds:
+                are_running = [child.refresh() for child in self._children]
+                if not all(are_running):
+                    raise PeerError("a process of the demonstration has ended by itself")
+                if time.monotonic() >= due_s:
+                    due_s += REFRESH_S
+                    self._look(live)
+                time.sleep(LOOK_S)
+
+    def _look(self, live: Live | None) -> None:
+        relay, transceiver = [Snapshot.parse(client.status()) for client in self._clients]
+        note = _now(self._transceiver, transceiver)
+        self._transceiver = transceiver
+        if live is None:
+            for text in (line(relay), note):
+                self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            rows = screen(relay, View(), self._console.width, max(self._console.height - 2, 1))
+            live.update(Group(*rows, Text(note, no_wrap=True)), refresh=True)
+
+
+def _first_answer(client: AdminClient) -> None:
+    """Both serve before their admin ports do."""
     deadline_s = time.monotonic() + ADMIN_PATIENCE_S
     while True:
         try:
-            return Snapshot.parse(client.status())
+            client.status()
         except PeerError:
             if time.monotonic() > deadline_s:
                 raise
             time.sleep(LOOK_S)
+        else:
+            return
 
 
-def _show(console: Console, live: Live | None, snapshot: Snapshot, note: str) -> None:
-    if live is None:
-        for text in (line(snapshot), note):
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
-    else:
-        rows = screen(snapshot, View(), console.width, max(console.height - 2, 1))
-        live.update(Group(*rows, Text(note, no_wrap=True)), refresh=True)
+def _now(before: Snapshot | None, now: Snapshot) -> str:
+    text = f"agent   {counted(now.totals.calls, 'call')}"
+    if before is None or now.now_s <= before.now_s:
+        return text
+    seconds = now.now_s - before.now_s
+    heard = (now.totals.audio_in - before.totals.audio_in) / seconds
+    said = (now.totals.audio_out - before.totals.audio_out) / seconds
+    return f"{text}, hears {rate(heard)}/s, says {rate(said)}/s"
 
 
-def _now(report: Report) -> str:
-    if not report:
-        return "calls   connecting"
-    return (
-        f"calls   {report['connected']} connected, {report['echoed']:,} packets echoed, {_loss(report)} lost, "
-        f"round trip p50 {_time(report['recent_us'][0])} p99 {_time(report['recent_us'][1])}"
-    )
-
-
-def _outcome(calls: Report, echo: Report) -> list[str]:
-    lines = []
-    if echo:
-        lines.append(
-            f"echo    {echo['checks_answered']:,} checks answered, {echo['frames_echoed']:,} packets sent back, "
-            f"{sum(relay['lost'] for relay in echo['relays'])} lost on the trunk"
-        )
-    if not calls.get("echoed"):
-        return [*lines, "calls   nothing came back"]
-    lines.append(
-        f"calls   {calls['connected']} connected, {calls['sent']:,} packets sent, {calls['echoed']:,} echoed, "
-        f"{_loss(calls)} lost, round trip p50 {_time(calls['all_us'][0])} p99 {_time(calls['all_us'][1])}"
-    )
+def _outcome(relayed: Report, served: Report) -> list[str]:
+    lines: list[str] = list(relayed.get("summary", ()))
+    if totals := served.get("totals"):
+        heard, said = totals["audio_in"], totals["audio_out"]
+        lines.append(f"agent   {counted(totals['opened'], 'call')}, heard {heard:,} packets, said {said:,}")
     return lines
-
-
-def _loss(report: Report) -> str:
-    """Of the packets whose fate is known; those still on their way are neither."""
-    known = report["echoed"] + report["lost"]
-    return f"{report['lost'] / known:.2%}" if known else "-"
-
-
-def _time(microseconds: float | None) -> str:
-    if microseconds is None:
-        return "-"
-    return f"{microseconds:.0f} us" if microseconds < 10_000 else f"{microseconds / 1000:.0f} ms"

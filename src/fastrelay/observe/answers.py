@@ -108,6 +108,9 @@ class Totals(_Row):
     calls: int = 0
     leaving: int = 0
     """Of a transceiver's calls, those of workers that have been replaced."""
+    opened: int = 0
+    audio_in: int = 0
+    audio_out: int = 0
     up_pps: float = 0.0
     down_pps: float = 0.0
     drops_pps: float = 0.0

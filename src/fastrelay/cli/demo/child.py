@@ -1,4 +1,4 @@
-"""A process beside the relay: started with a plan, reporting a line of JSON now and then, ended by a second line.
+"""A process of ours: started with a plan, reporting a line of JSON now and then, ended by a second line.
 
 Lives here: both halves of that. The plan travels over standard input, because it holds keys and a command line can be
 read by everyone. Must not live here: what a process does.
@@ -13,12 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import FileIO
 from types import TracebackType
 from typing import Any, Self
 
-from fastrelay.errors import PeerError
+from fastrelay.errors import ConfigError, PeerError
 
 START_PATIENCE_S = 10.0
 STOP_PATIENCE_S = 3.0
@@ -57,11 +58,13 @@ class Child:
         self._process.stdin.write(json.dumps(plan).encode() + b"\n")
 
     def wait_for_report(self) -> Report:
-        """The first report. PeerError when the process ends before it, or is silent."""
+        """The first report. ConfigError for what the process cannot use, PeerError when it ends before or is silent."""
         deadline_s = time.monotonic() + START_PATIENCE_S
         while not self.report:
             if not self._read(max(deadline_s - time.monotonic(), 0)):
                 raise PeerError(f"{self._module} did not start")
+        if "problem" in self.report:
+            raise ConfigError(self.report["key"], self.report["problem"])
         return self.report
 
     def refresh(self) -> bool:
@@ -113,6 +116,15 @@ def take_plan() -> Report:
     if not plan:
         sys.exit(0)  # the parent ended before it had one
     return plan
+
+
+@contextmanager
+def reporting_problems() -> Iterator[None]:
+    """What cannot be used is the parent's to tell."""
+    try:
+        yield
+    except ConfigError as error:
+        send_report({"key": error.key, "problem": error.problem})
 
 
 def is_stopping() -> bool:

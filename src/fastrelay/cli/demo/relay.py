@@ -13,10 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastrelay.cli.demo.child import is_stopping, send_report, take_plan
+from fastrelay.cli.demo.child import is_stopping, reporting_problems, send_report, take_plan
 from fastrelay.config.addresses import parse_network
 from fastrelay.observe.logs import configure
-from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.relay.supervisor import Supervisor
 from fastrelay.routing.keys import KeyRing
@@ -29,7 +28,7 @@ def main() -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     configure("console")
     supervisor = Supervisor(settings_of(plan), release=version("fastrelay"))
-    with supervisor:
+    with reporting_problems(), supervisor:
         started_s = time.monotonic()
         report: dict[str, Any] = {"clients": supervisor.listening, "trunks": supervisor.trunks}
         send_report(report)
@@ -39,15 +38,12 @@ def main() -> None:
 
 def settings_of(plan: dict[str, Any]) -> RelaySettings:
     ring = KeyRing.parse(plan["ring"].encode())
-    calls: int = plan["calls"]
     return RelaySettings(
         listen=((plan["ip"], 0),),
         trunk=(plan["ip"], 0),
         allowed=(parse_network(plan["ip"]),),
         load_keys=lambda: ring,
         run_dir=Path(plan["run_dir"]),
-        # all callers are one source address here, and are let in at once
-        limits=Limits(flows=max(4096, 4 * calls), source_admissions_burst=max(400, 4 * calls)),
     )
 
 

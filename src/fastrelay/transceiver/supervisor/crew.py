@@ -269,6 +269,18 @@ class Crew:
         return sum(process.calls for process in self.processes)
 
     @property
+    def totals(self) -> dict[str, int]:
+        """Of the transceiver as a whole: calls now, and what there has been since its start."""
+        sums = [member.sums for member in self.members]
+        return {
+            "calls": self.calls,
+            "leaving": self.leaving_calls,
+            "opened": sum(each.opened for each in sums),
+            "audio_in": sum(each.tables["exchange"]["audio"] for each in sums),
+            "audio_out": sum(each.tables["exchange"]["audio_sent"] for each in sums),
+        }
+
+    @property
     def leaving_calls(self) -> int:
         """Of processes that drain beside their successors."""
         return sum(process.calls for member in self.members for process in member.leaving)

@@ -92,7 +92,7 @@ def status_document(subject: Subject) -> dict[str, Any]:
         "transceiver": subject.status().build(),
         "now_s": round(time.time(), 3),
         "workers": [member.report() for member in crew.members],
-        "totals": {"flows": crew.calls, "calls": crew.calls, "leaving": crew.leaving_calls},
+        "totals": {"flows": crew.calls, **crew.totals},
     }
 
 

@@ -99,6 +99,7 @@ class Worker:
             heartbeat.cancel()
             self._loop.remove_reader(self._channel.fileno())
             self._exchange.stop()
+            self._say(Word.STATUS, status=self._status())  # what was counted since the last one
             await self._doors.close()
             await asyncio.gather(heartbeat, *self._tasks, return_exceptions=True)
 
