@@ -99,6 +99,14 @@ class Channel:
         return await in_time(self._messages.get())
 
 
+class NotCalled(Exception):
+    """The offer was refused."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+
+
 class AiortcCaller:
     """One call. `call_id` and `location` are known once it has been answered."""
 
@@ -123,16 +131,25 @@ class AiortcCaller:
         assert self.peer.sctp is not None
         return self.peer.sctp
 
-    async def call(self) -> None:
+    async def call(self, path: str = "/v1/realtime/calls", *, key: str | None = None) -> None:
         """Offer what has been added, take the answer, and wait until media can flow."""
-        await self.peer.setLocalDescription(await self.peer.createOffer())
-        headers = {"Content-Type": "application/sdp"}
-        offer = self.peer.localDescription.sdp
-        async with self.http.post(f"{self.url}/v1/realtime/calls", data=offer, headers=headers) as response:
-            self.answer = await response.text()
-            assert response.status == 201, (response.status, self.answer)
+        headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        async with self.http.post(f"{self.url}{path}", data=await self.offer(), headers=headers) as response:
+            text = await response.text()
+            if response.status != 201:
+                raise NotCalled(response.status, text)
             self.location = response.headers["Location"]
-        await self.peer.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
+        await self.accept(text)
+
+    async def offer(self) -> str:
+        """The offer of what has been added."""
+        await self.peer.setLocalDescription(await self.peer.createOffer())
+        return self.peer.localDescription.sdp
+
+    async def accept(self, answer: str) -> None:
+        """Take the answer, and wait until media can flow."""
+        self.answer = answer
+        await self.peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         await in_time(self._is_connected.wait())
 
     def open_channel(self, label: str, **options: Any) -> Channel:

@@ -114,10 +114,12 @@ class Stack:
         agent: str = "fastrelay.agent.echo:echo",
         dtls_role: Literal["passive", "active"] = "passive",
         environment: Mapping[str, str] = MappingProxyType({}),
+        more: Sequence[str] = (),
     ) -> None:
+        """`more` are further options of the transceiver."""
         self._folder = folder
         self.dtls_role = dtls_role
-        self._settings = ("--agent", agent, "--dtls-role", dtls_role)
+        self._settings = ("--agent", agent, "--dtls-role", dtls_role, *more)
         self._environment = environment
 
     def __enter__(self) -> Self:
