@@ -123,8 +123,10 @@ def test_list_is_of_every_worker_and_says_when_one_does_not_answer(monkeypatch: 
             assert await answer.json() == {"calls": both, "is_complete": True}
         with socket_folder() as folder:
             first.desk.others.append(folder / "fourth")
-            async with silent_or_strange(folder / "fourth", None), first.client.get("/v1/calls") as answer:
-                assert await answer.json() == {"calls": both, "is_complete": False}
+            strange = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+            for content in (None, b"", strange + b"[]", strange + b"{}", strange + b"{x"):
+                async with silent_or_strange(folder / "fourth", content), first.client.get("/v1/calls") as answer:
+                    assert await answer.json() == {"calls": both, "is_complete": False}
         async with first.client.get("/v1/calls", headers={HANDED_ON: "1"}) as answer:
             assert await answer.json() == {"calls": [], "is_complete": True}
 

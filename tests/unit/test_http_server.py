@@ -212,6 +212,17 @@ def test_clients_come_by_tls_where_there_is_a_certificate(certificate: tuple[Pat
     asyncio.run(play())
 
 
+def test_answers_and_connections_are_counted() -> None:
+    async def scene(server: Served) -> None:
+        for path in ("/healthz", "/healthz", "/nowhere"):
+            async with server.client.get(path) as answer:
+                await answer.read()
+        told = server.doors.snapshot()
+        assert told == {"connections": 1, "turned_away": 0, "answers": {"200": 2, "404": 1}}
+
+    served(scene)
+
+
 def test_settings_are_taken_from_the_next_request_on() -> None:
     async def scene(server: Served) -> None:
         for settings, status in [(CLOSED, 401), (OPEN, 200)]:

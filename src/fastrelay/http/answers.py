@@ -40,8 +40,11 @@ async def answer_always(request: web.Request, handler: Handler) -> web.StreamRes
     front.busy.add(request.protocol)
     try:
         if is_preflight(request):
-            return web.Response(status=204, headers=_preflight_headers(request))
-        return await _outcome(request, handler, front)
+            response: web.StreamResponse = web.Response(status=204, headers=_preflight_headers(request))
+        else:
+            response = await _outcome(request, handler, front)
+        front.answers[response.status] += 1
+        return response
     finally:
         front.busy.discard(request.protocol)
 

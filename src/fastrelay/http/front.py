@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -55,6 +56,8 @@ class Front:
     neighbours: Neighbours = field(default_factory=Neighbours)
     busy: set[RequestHandler] = field(default_factory=set)
     """Connections with a request under way: these are not closed to make room."""
+    answers: Counter[int] = field(default_factory=Counter)
+    """Requests answered, by status."""
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
     """WebSockets that are open."""
 

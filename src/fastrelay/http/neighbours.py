@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any, Final
 from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, DummyCookieJar, UnixConnector, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from fastrelay.errors import WireError
+from fastrelay.http.documents import read_object
 from fastrelay.http.problems import Problem
 
 HANDED_ON: Final = "Fastrelay-Handed-On"
@@ -47,21 +48,24 @@ class Neighbours:
         status, found, content = await self._ask(home, request.method, str(request.rel_url), headers, body)
         return web.Response(status=status, body=content, headers=_passed_on(found))
 
-    async def collect_calls(self, homes: Sequence[Path], request: web.Request) -> list[Mapping[str, Any] | None]:
-        """Every neighbour's list of calls; None for one that has no answer."""
+    async def collect_calls(self, homes: Sequence[Path], request: web.Request) -> list[list[Any] | None]:
+        """Every neighbour's calls; None for one that has no answer."""
         return list(await asyncio.gather(*(self._list_of(home, request) for home in homes[:NEIGHBOURS_MAX])))
 
     async def close(self) -> None:
         while self._sessions:
             await self._sessions.popitem()[1].close()
 
-    async def _list_of(self, home: Path, request: web.Request) -> Mapping[str, Any] | None:
+    async def _list_of(self, home: Path, request: web.Request) -> list[Any] | None:
         try:
             answer = await self.hand_on(request, home, b"")
+            found = read_object(answer.body, "calls") if isinstance(answer.body, bytes) else {}
         except Problem as problem:
-            return {"calls": []} if problem.status == 404 else None
-        found = json.loads(answer.body) if answer.status == 200 and isinstance(answer.body, bytes) else None
-        return found if isinstance(found, dict) else None
+            return [] if problem.status == 404 else None
+        except WireError:
+            return None
+        calls = found.get("calls")
+        return calls if answer.status == 200 and isinstance(calls, list) else None
 
     async def _ask(
         self, home: Path, method: str, target: str, headers: CIMultiDict[str], body: bytes

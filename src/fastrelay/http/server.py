@@ -77,6 +77,15 @@ class Doors:
             (self._private if is_private else self._public).append(door)
             door.open()
 
+    def snapshot(self) -> dict[str, Any]:
+        """Counts for metrics: connections now, those turned away, answers by status."""
+        server, front = self._runner.server, self._app[FRONT]
+        return {
+            "connections": 0 if server is None else len(server.connections),
+            "turned_away": self.turned_away,
+            "answers": {str(status): count for status, count in sorted(front.answers.items())},
+        }
+
     def stop_listening(self) -> None:
         """Take no more connections of clients. Neighbours may still ask: the calls are here."""
         for door in self._public:

@@ -24,11 +24,9 @@ async def calls(request: web.Request) -> web.Response:
     found = list(front.desk.calls())
     is_complete = True
     if HANDED_ON not in request.headers:
-        for document in await front.neighbours.collect_calls(front.desk.neighbours(), request):
-            if document is None:
-                is_complete = False
-            else:
-                found.extend(document["calls"])
+        for theirs in await front.neighbours.collect_calls(front.desk.neighbours(), request):
+            is_complete = is_complete and theirs is not None
+            found.extend(theirs or [])
     return json_response({"calls": found, "is_complete": is_complete})
 
 
