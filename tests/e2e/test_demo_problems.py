@@ -42,6 +42,7 @@ def trouble(browser: Chromium) -> str:
         pytest.param(Reply(503, "draining"), ["going out of service"], id="draining"),
         pytest.param(Reply(429, "too_many_offers", {"Retry-After": "1"}), ["Too many calls"], id="too fast"),
         pytest.param(Reply(400, "invalid_offer"), ["does not understand", "the test says"], id="offer refused"),
+        pytest.param(Reply(403, "foreign_origin"), ["may not call here"], id="foreign origin"),
         pytest.param(Reply(500, "internal"), ["cannot be made", "the test says internal"], id="unknown code"),
         pytest.param(Reply(502), ["cannot be made", "Bad Gateway"], id="no body"),
         pytest.param(Reply(201), ["makes no sense"], id="no Location"),

@@ -19,6 +19,10 @@ const EXPLANATIONS = {
   server_away: ["The server cannot be reached", "Check that fastrelay is running and that your network is up, then start again."],
   server_slow: ["The server does not answer", "It took more than ten seconds. Start again in a moment."],
   unauthorized: ["This server asks for a key", "Enter an API key, or a client secret that starts with ek_."],
+  foreign_origin: [
+    "This page may not call here",
+    "The server takes calls of pages under its own name only. Open the page under that, or have its name added to http.allowed_origins.",
+  ],
   too_many_calls: ["All lines are busy", "The server carries as many calls as it may."],
   too_many_offers: ["Too many calls at once", "The server takes only so many new calls a second."],
   draining: ["The server is going out of service", "It finishes its calls and takes no new ones."],

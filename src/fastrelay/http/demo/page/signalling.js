@@ -87,6 +87,6 @@ async function problemOf(response) {
       error = {}; // says it is JSON and is not: the status alone must do
     }
   }
-  const code = response.status === 401 || response.status === 403 ? "unauthorized" : (error.code ?? `status_${response.status}`);
+  const code = response.status === 401 ? "unauthorized" : (error.code ?? `status_${response.status}`);
   return new Problem(code, error.message ?? response.statusText, { retryAfterS });
 }
