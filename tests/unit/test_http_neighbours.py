@@ -11,6 +11,7 @@ import pytest
 
 from fastrelay.http import neighbours
 from fastrelay.http.neighbours import HANDED_ON
+from fastrelay.http.settings import HttpSettings
 from tests import offers
 from tests.unit.http_desk import BEARER, CLOSED, FRAGMENT, OPEN, Desk, Served, call_id, error_of, serving, socket_folder
 
@@ -20,11 +21,10 @@ RESTART = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n"
 SDP = {"Content-Type": "application/sdp"}
 
 
-def two_workers(scene: Callable[[Served, Served], Awaitable[None]], *, is_open: bool = True) -> None:
+def two_workers(scene: Callable[[Served, Served], Awaitable[None]], settings: HttpSettings = OPEN) -> None:
     """Play a scene with two workers, where the second has a call that the first knows the home of."""
 
     async def play() -> None:
-        settings = OPEN if is_open else CLOSED
         with socket_folder() as folder:
             path = folder / "second"
             async with serving(settings, Desk(first=THEIRS), neighbour=path) as second:
@@ -81,6 +81,18 @@ def test_statistics_restart_and_hangup_reach_the_neighbours_call() -> None:
     two_workers(scene)
 
 
+def test_page_of_this_host_reaches_its_call_wherever_it_is_and_a_foreign_page_does_not() -> None:
+    async def scene(first: Served, second: Served) -> None:
+        own = f"http://127.0.0.1:{first.address[1]}"
+        for origin, status in [(own, 200), ("https://evil.example", 403)]:
+            headers = PATCH | {"Origin": origin}
+            async with first.client.patch(f"/whip/{call_id(THEIRS)}", data=RESTART, headers=headers) as answer:
+                assert answer.status == status
+        assert len(second.desk.restarts) == 1
+
+    two_workers(scene, HttpSettings(is_open=True))
+
+
 def test_header_that_is_no_text_stays_here() -> None:
     async def scene(first: Served, _: Served) -> None:
         head = f"GET /v1/calls/{call_id(THEIRS)}/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-City: ".encode()
@@ -110,7 +122,7 @@ def test_stranger_is_refused_before_anything_is_handed_on() -> None:
         async with first.client.delete(f"/whip/{call_id(THEIRS)}", headers=BEARER) as answer:
             assert answer.status == 200
 
-    two_workers(scene, is_open=False)
+    two_workers(scene, CLOSED)
 
 
 def test_list_is_of_every_worker_and_says_when_one_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ _HOP_BY_HOP: Final = frozenset(
     | {"transfer-encoding", "upgrade"}  # RFC 9110 §7.6.1
 )
 _OURS: Final = frozenset({"host", "content-length", "expect", "date", "server", HANDED_ON.lower()})
+_JUDGED: Final = frozenset({"origin"})
+"""The page's origin belongs to the Host that was asked, and was judged there."""
 
 
 class Neighbours:
@@ -108,7 +110,7 @@ class Neighbours:
 def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """What belongs to the message, and not to the connection that it came by."""
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
-    dropped = _HOP_BY_HOP | _OURS | named
+    dropped = _HOP_BY_HOP | _OURS | _JUDGED | named
     # Other bytes than ASCII have no meaning in any header that is read here, and may be no text at all.
     return CIMultiDict(
         (name, value) for name, value in headers.items() if name.lower() not in dropped and value.isascii()
