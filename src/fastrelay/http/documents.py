@@ -6,12 +6,15 @@ Lives here: reading with the place of the error, writing. Must not live here: wh
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Never
 
 from aiohttp import web
 
 from fastrelay.errors import WireError
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
 def json_response(
@@ -24,9 +27,11 @@ def json_response(
 def read_object(text: str | bytes, field: str) -> dict[str, Any]:
     """Read a JSON object. WireError saying where the text goes wrong."""
     try:
-        found = json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse_constant)
-        # Written again to find what JSON lets through and UTF-8 does not: half of a surrogate pair.
-        json.dumps(found, ensure_ascii=False).encode()
+        text = text if isinstance(text, str) else text.decode()
+        found = json.loads(text, parse_constant=_refuse_constant)
+        if _SURROGATE.search(text):
+            # Written again to find what JSON lets through and UTF-8 does not: half of a surrogate pair.
+            json.dumps(found, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise WireError(field, error.pos, f"not JSON: {error.msg}, line {error.lineno} column {error.colno}") from None
     except UnicodeDecodeError as error:
