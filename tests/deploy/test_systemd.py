@@ -1,4 +1,4 @@
-"""The unit: systemd understands every line of it, it is locked down, and its limits fit the relay's configuration."""
+"""The units: systemd understands every line of them, they are locked down, and their limits fit the configurations."""
 
 import re
 import subprocess
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from fastrelay.cli.tier import TIERS as TIERS_BY_NAME
 from fastrelay.doctor.network import BACKLOG_ADVISED
 from fastrelay.io.sockets import BUFFER_BYTES
-from fastrelay.relay.configuration import read_relay
 
 ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "deploy" / "systemd"
-UNIT = SYSTEMD / "fastrelay-relay.service"
+TIERS = ("relay", "transceiver")
 COMMAND = Path(sys.executable).with_name("fastrelay")
 INSTALLED = "/opt/fastrelay/current/bin/fastrelay"
 EXPOSURE_MAX = 1.5
@@ -25,13 +25,17 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*map(str, command)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-def settings(name: str) -> list[str]:
-    """Return each value of one setting, in order."""
-    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+def unit_of(tier: str) -> Path:
+    return SYSTEMD / f"fastrelay-{tier}.service"
 
 
-def setting(name: str) -> str:
-    (value,) = settings(name)
+def settings(tier: str, name: str) -> list[str]:
+    """Return each value of one setting of a unit, in order."""
+    return re.findall(rf"^{name}=(.*)$", unit_of(tier).read_text(), re.MULTILINE)
+
+
+def setting(tier: str, name: str) -> str:
+    (value,) = settings(tier, name)
     return value
 
 
@@ -42,11 +46,16 @@ def seconds(text: str) -> float:
     return sum(int(number) * units[unit] for number, unit in parts)
 
 
+@pytest.fixture(params=TIERS)
+def tier(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def unit(tmp_path: Path) -> Path:
+def unit(tmp_path: Path, tier: str) -> Path:
     """The unit with this environment's command in place of the installed one, which systemd wants to see."""
-    path = tmp_path / UNIT.name
-    path.write_text(UNIT.read_text().replace(INSTALLED, str(COMMAND)))
+    path = tmp_path / unit_of(tier).name
+    path.write_text(unit_of(tier).read_text().replace(INSTALLED, str(COMMAND)))
     return path
 
 
@@ -79,26 +88,27 @@ def test_unit_stays_locked_down(unit: Path) -> None:
         pytest.param("LimitCORE", "0", id="no key in a core file"),
     ],
 )
-def test_unit_is_what_crash_safety_rests_on(name: str, value: str) -> None:
-    assert setting(name) == value
+def test_unit_is_what_crash_safety_rests_on(tier: str, name: str, value: str) -> None:
+    assert setting(tier, name) == value
 
 
-def test_nothing_ends_orphans_between_a_crash_and_the_restart() -> None:
-    assert settings("ExecStopPost") == []
+def test_nothing_ends_orphans_between_a_crash_and_the_restart(tier: str) -> None:
+    assert settings(tier, "ExecStopPost") == []
 
 
-def test_systemd_waits_longer_than_a_drain_may_take() -> None:
-    shipped = tomllib.loads((SYSTEMD / "relay.toml").read_text())
-    assert seconds(setting("TimeoutStopSec")) >= shipped["drain"]["timeout_s"] + 30
+def test_systemd_waits_longer_than_a_drain_may_take(tier: str) -> None:
+    shipped = tomllib.loads((SYSTEMD / f"{tier}.toml").read_text())
+    assert seconds(setting(tier, "TimeoutStopSec")) >= shipped["drain"]["timeout_s"] + 30
 
 
-def test_run_directory_is_the_one_the_relay_is_told() -> None:
-    shipped = tomllib.loads((SYSTEMD / "relay.toml").read_text())
-    assert shipped["relay"]["run_dir"] == f"/run/{setting('RuntimeDirectory')}"
+def test_run_directory_is_the_one_it_is_told(tier: str) -> None:
+    shipped = tomllib.loads((SYSTEMD / f"{tier}.toml").read_text())
+    assert shipped[tier]["run_dir"] == f"/run/{setting(tier, 'RuntimeDirectory')}"
+    assert f"--at %t/{setting(tier, 'RuntimeDirectory')}" in setting(tier, "ExecReload")
 
 
-def test_relay_takes_the_shipped_configuration() -> None:
-    reading = read_relay(SYSTEMD / "relay.toml", {}, {})
+def test_shipped_configuration_is_taken(tier: str) -> None:
+    reading = TIERS_BY_NAME[tier].read(SYSTEMD / f"{tier}.toml", {}, {})
     assert reading.problems == ()
     assert reading.keys_problem is None
 
@@ -129,6 +139,7 @@ def test_kernel_has_each_sysctl_by_that_name() -> None:
 def test_command_starts_where_memory_is_never_both_writable_and_executable(tmp_path: Path) -> None:
     """MemoryDenyWriteExecute= of the unit, by the filter that systemd installs for it."""
     loads = "import aiohttp.web, numpy, prometheus_client, rich, fastrelay.cli.main, fastrelay._ext.relay_loop"
+    loads += ", fastrelay.transceiver.worker.opening, fastrelay.agent.recorder"
     script = Path(__file__).with_name("deny_write_execute.py")
     done = run(sys.executable, script, sys.executable, "-c", f"{loads}; print('loaded')")
     assert (done.returncode, done.stdout) == (0, "mapping refused\nloaded\n"), done.stderr

@@ -53,7 +53,7 @@ class WorkerPlan:
     """A call is ended after this long."""
     is_open: bool = False
     """Whether anyone may call, without a key."""
-    allowed_origins: tuple[str, ...] = ("*",)
+    allowed_origins: tuple[str, ...] = ()
     """Of pages that may call from a browser; `*` for all."""
     public_url: str = ""
     """What clients know the signalling as, where that is not how they reach this machine."""
