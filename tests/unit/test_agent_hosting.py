@@ -229,7 +229,8 @@ def test_thread_that_blocks_is_left_behind_and_ends_when_it_runs_again() -> None
         assert stage.host.counts.abandoned == 1
         release.set()
         await stage.emptied()
-        assert stage.host.counts.abandoned == 0
+        counts = stage.host.counts
+        assert (counts.abandoned, counts.ended, counts.failed) == (0, 1, 0)
 
     asyncio.run(scene())
 
@@ -285,6 +286,20 @@ def test_too_many_left_behind_and_no_more_are_started(monkeypatch: pytest.Monkey
         assert stage.host.counts.refused == 1
         assert stage.host.running == 0
 
+    asyncio.run(scene())
+
+
+def test_system_that_allows_no_more_threads_costs_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scene() -> None:
+        async with Stage(LoadedAgent.of(listen)) as stage:
+            await stage.until(lambda: stage.endings)
+            assert stage.endings == ["can't start new thread"]
+        assert (stage.host.counts.failed, stage.host.running) == (1, 0)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
     asyncio.run(scene())
 
 

@@ -62,9 +62,9 @@ class Performance:
         if self._host.may_start(self):
             self._begin()
         else:
-            problem = "too many agents that do not end run in this process"
-            self._media_loop.call_soon(self._border.outlet.agent_ended, problem)
             self._is_gone = True
+            problem = "too many agents that do not end run in this process"
+            self._media_loop.call_soon(self._tell_outlet, problem)
 
     def stop(self) -> None:
         """The call is over, and the agent has been told by its iterators."""
@@ -103,7 +103,12 @@ class Performance:
         if self._has_ended:  # what it left behind in its loop has now called sys.exit()
             return
         self._has_ended = True
+        if self.is_abandoned:  # how it ended after all is our own doing
+            problem = None
         self._host.has_ended(self, problem, place)
+        self._tell_outlet(problem)
+
+    def _tell_outlet(self, problem: str | None) -> None:
         if self._border.end_reason is None:
             self._border.outlet.agent_ended(problem)
 
@@ -175,7 +180,12 @@ class ThreadPerformance(Performance):
 
     def _begin(self) -> None:
         self._thread = threading.Thread(target=self._run, name=f"agent {self.call_id}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the system allows no more threads
+            problem = str(error)
+            self._media_loop.call_soon(lambda: self._note_end(problem, None))
+            self._media_loop.call_soon(self._note_gone)
 
     def _abandon(self) -> None:
         super()._abandon()
