@@ -40,6 +40,8 @@ class ScriptedServer:
 
     def __init__(self) -> None:
         self.reply: Reply | None = None
+        self.is_silent = False
+        """Takes requests and never answers."""
         self.asked: list[tuple[str, str, str | None]] = []
         """Method, path and Authorization of each request that was no page's."""
         self.url = ""
@@ -76,6 +78,8 @@ class ScriptedServer:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.method, request.path, request.headers.get("Authorization")))
+        if self.is_silent:
+            await self._stop.wait()
         if self.reply is None:
             assert request.transport is not None, "the request has just come over it"
             request.transport.abort()

@@ -112,6 +112,26 @@ def test_call_can_be_tried_again(browser: Chromium, server: ScriptedServer) -> N
     assert [path for _, path, _ in server.asked] == ["/v1/realtime/calls"] * 2
 
 
+def test_answer_that_is_none_is_explained(browser: Chromium, server: ScriptedServer) -> None:
+    server.reply = Reply(201, headers={"Location": "/v1/realtime/calls/rtc_aaaaaaaaaaaaa"})
+    browser.open(server.url)
+    browser.click("#call")
+    assert "makes no sense" in trouble(browser)
+    browser.wait("return window.peers.at(-1).connectionState === 'closed'")
+    assert server.asked[-1][:2] == ("DELETE", "/v1/realtime/calls/rtc_aaaaaaaaaaaaa"), "the call is not left behind"
+
+
+def test_call_is_given_up_while_it_is_made(browser: Chromium, server: ScriptedServer) -> None:
+    server.is_silent = True
+    browser.open(server.url)
+    browser.click("#call")
+    browser.wait("return document.querySelector('#state').textContent === 'Connecting'")
+    browser.click("#call")
+    assert browser.wait(STATE, "ended")
+    assert browser.run("return document.querySelector('#trouble').hidden")
+    assert browser.complaints() == []
+
+
 def test_microphone_is_let_go_when_there_is_no_call(browser: Chromium, server: ScriptedServer) -> None:
     server.reply = Reply(503, "draining")
     browser.open(server.url)

@@ -8,6 +8,7 @@
  * message {text}; channel {isOpen}; ended {problem: Problem | null}.
  */
 
+import { takeAnswer } from "./answer.js";
 import { Recovery } from "./recovery.js";
 import { Problem } from "./signalling.js";
 
@@ -52,6 +53,15 @@ export class Call extends EventTarget {
 
   /** Make the call. Rejects with a Problem when it is not made; later trouble comes as `ended`. */
   async start() {
+    try {
+      await this.#negotiate();
+    } catch (error) {
+      if (this.#isOver) return; // given up meanwhile: whatever has failed was no longer wanted
+      throw error;
+    }
+  }
+
+  async #negotiate() {
     this.#startedMs = performance.now();
     const offer = await this.#peer.createOffer();
     await this.#peer.setLocalDescription(offer);
@@ -63,7 +73,7 @@ export class Call extends EventTarget {
     if (this.#isOver) return void this.#signalling.end(this.#url); // given up while the answer was on its way
     this.#answer = opened.answer;
     this.#mark("answer");
-    await this.#peer.setRemoteDescription({ type: "answer", sdp: opened.answer });
+    await takeAnswer(this.#peer, opened.answer);
     this.#later(CONNECT_WITHIN_MS, () => this.#isLive || this.#end(new Problem("no_media", "No connection in time.")));
   }
 
@@ -105,6 +115,7 @@ export class Call extends EventTarget {
     } catch {
       return; // not for us: the figures of the next second will do
     }
+    if (telemetry === null || typeof telemetry !== "object") return;
     if (this.#isLive) this.#recovery.expectPackets();
     this.#tell("telemetry", telemetry);
   }
@@ -133,7 +144,7 @@ export class Call extends EventTarget {
       this.#mark("ice");
       this.#mark("dtls");
       this.#tell("live");
-      this.#followDtls(this.#peer.sctp.transport);
+      this.#followDtls(this.#sender.transport);
     } else if (state === "failed" && !this.#isLive) {
       this.#end(new Problem("no_media", "The connection failed."));
     }

@@ -5,6 +5,7 @@
  * (signalling.js), the SDP of a restart (fragment.js).
  */
 
+import { takeAnswer } from "./answer.js";
 import { fragmentOf, renewedAnswer } from "./fragment.js";
 import { Problem } from "./signalling.js";
 
@@ -97,6 +98,7 @@ export class Recovery {
     try {
       await this.#negotiate();
     } catch (problem) {
+      if (this.#isStopped) return; // the call has ended meanwhile, and its connection refuses everything
       if (!(problem instanceof Problem)) throw problem;
       await this.#forgetOffer();
       if (problem.code === "no_such_call") return void this.#tell.onLost(problem);
@@ -115,7 +117,7 @@ export class Recovery {
     const fragment = await this.#restart(fragmentOf(offer.sdp));
     const sdp = renewedAnswer(this.#answer(), fragment);
     if (sdp === null) throw new Problem("unreadable", "The fragment has no credentials.");
-    if (!this.#isStopped) await this.#peer.setRemoteDescription({ type: "answer", sdp });
+    await takeAnswer(this.#peer, sdp);
   }
 
   async #forgetOffer() {
