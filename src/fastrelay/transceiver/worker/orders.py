@@ -15,7 +15,7 @@ done with them (process; supervisor.crew).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -53,8 +53,8 @@ class Charge:
     """All that a worker works with: its plan, and the secrets beside it."""
 
     plan: WorkerPlan
-    ring: KeyRing
-    api_keys: str | None
+    ring: KeyRing = field(repr=False)
+    api_keys: str | None = field(repr=False)
     """The content of the file; None where calls are open to anyone."""
 
     def build(self) -> dict[str, Any]:
