@@ -34,7 +34,8 @@ class Orders:
         self._crowd = crowd
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        gc.collect()  # here, and not while somebody is watched
+        gc.collect()  # here, and not while somebody is watched; what was held up meanwhile is nobody's lateness
+        self._crowd.pass_time(EDGE_NS / 1e9)
         match order.pop("order"):
             case "open":
                 return self._open(**order)
