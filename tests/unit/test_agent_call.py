@@ -306,9 +306,31 @@ def test_facts_of_the_call(load: Callable[[Agent], LoadedAgent]) -> None:
     asyncio.run(scene())
 
 
+def test_statistics_are_read_once_however_many_ask(load: Callable[[Agent], LoadedAgent]) -> None:
+    reads = 0
+
+    def read() -> dict[str, int]:
+        nonlocal reads
+        reads += 1
+        return {"reads": reads}
+
+    async def agent(call: Call) -> None:
+        answers = await asyncio.gather(*(call.statistics() for _ in range(50)))
+        answers += [await call.statistics() for _ in range(50)]
+        assert {answer["reads"] for answer in answers} == {1}
+
+    async def scene() -> None:
+        async with Stage(load(agent), statistics=read) as stage:
+            await stage.until(lambda: stage.endings)
+            assert stage.endings == [None]
+
+    asyncio.run(scene())
+
+
 def test_hanging_up_tells_the_session_why(load: Callable[[Agent], LoadedAgent]) -> None:
     async def agent(call: Call) -> None:
         call.hang_up("the caller has said goodbye")
+        call.hang_up("again")
         async for _ in call.audio():
             raise AssertionError("nobody speaks")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import sys
@@ -300,6 +301,20 @@ def test_system_that_allows_no_more_threads_costs_one_call(monkeypatch: pytest.M
         assert (stage.host.counts.failed, stage.host.running) == (1, 0)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
+    asyncio.run(scene())
+
+
+def test_process_without_descriptors_for_a_loop_costs_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> asyncio.AbstractEventLoop:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def scene() -> None:
+        monkeypatch.setattr(asyncio.events, "new_event_loop", refuse)
+        async with Stage(LoadedAgent.of(listen)) as stage:
+            await stage.until(lambda: stage.endings)
+            assert stage.endings == ["OSError: [Errno 24] Too many open files"]
+        assert (stage.host.counts.failed, stage.host.running) == (1, 0)
+
     asyncio.run(scene())
 
 

@@ -19,6 +19,8 @@ from fastrelay.media.reorder import AudioPacket
 
 CHANNELS_MAX: Final = 16
 """Channels whose messages are kept until the agent asks: a client opens two or three."""
+STATISTICS_EVERY_S: Final = 0.5
+"""An agent that asks more often gets the former answer."""
 
 
 class Outlet(Protocol):
@@ -61,6 +63,10 @@ class Border:
         """Messages on more channels than are kept."""
         self._messages: dict[str, Ear[str | bytes]] = {}
         self._statistics = statistics
+        self._known: Mapping[str, Any] | None = None
+        self._asked_s = -STATISTICS_EVERY_S
+        self._answered = Bell(to_agent)
+        self._is_hanging_up = False
 
     def messages(self, channel: str) -> Ear[str | bytes] | None:
         """Return a channel's messages, on either side; None when there are too many channels."""
@@ -75,18 +81,29 @@ class Border:
         return ear
 
     async def ask_statistics(self) -> Mapping[str, Any]:
-        """Have the session's statistics read where they are written, on the media loop."""
-        answers: list[Mapping[str, Any]] = []
-        answered = Bell(self.to_agent)
+        """Have the session's statistics read where they are written, on the media loop; not too often."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._asked_s >= STATISTICS_EVERY_S:
+            self._asked_s = loop.time()
+            self._known = None
+            self.to_media(self._read_statistics)
+        while (known := self._known) is None:
+            await self._answered.wait_unless(lambda: self._known is not None)
+        return known
 
-        def read() -> None:
-            answers.append(self._statistics())
-            answered.ring()
+    def _read_statistics(self) -> None:
+        self._known = self._statistics()
+        self._answered.ring()
 
-        self.to_media(read)
-        while not answers:
-            await answered.wait_unless(lambda: bool(answers))
-        return answers[0]
+    def hang_up(self, reason: str) -> None:
+        """Have the call ended, once."""
+        if not self._is_hanging_up:
+            self._is_hanging_up = True
+            self.to_media(lambda: self._hang_up(reason))
+
+    def _hang_up(self, reason: str) -> None:
+        if self.end_reason is None:
+            self.outlet.agent_hangs_up(reason)
 
     def close(self, reason: str) -> None:
         """The call is over. On the media loop."""

@@ -150,8 +150,7 @@ class Call:
 
     def hang_up(self, reason: str = "agent hung up") -> None:
         """End the call now. To finish a sentence first: `await call.played()`."""
-        border = self._border
-        border.to_media(lambda: border.outlet.agent_hangs_up(reason) if border.end_reason is None else None)
+        self._border.hang_up(reason)
 
     def _over(self) -> CallEnded:
         return CallEnded(f"the call is over: {self._border.end_reason}")

@@ -206,7 +206,8 @@ class ThreadPerformance(Performance):
             with asyncio.Runner() as runner:
                 self._loop = runner.get_loop()
                 runner.run(self._watch())
-        except (SystemExit, KeyboardInterrupt) as error:  # asyncio lets these through any task
+        except (SystemExit, KeyboardInterrupt, OSError) as error:
+            # asyncio lets the first two through any task; the last is a loop that could not be made, without descriptors
             problem, place = describe(error)
             self.to_media(lambda: self._note_end(problem, place))
         finally:
