@@ -207,7 +207,7 @@ class ThreadPerformance(Performance):
                 self._loop = runner.get_loop()
                 runner.run(self._watch())
         except (SystemExit, KeyboardInterrupt, OSError) as error:
-            # asyncio lets the first two through any task; the last is a loop that could not be made, without descriptors
+            # asyncio lets the first two through any task; the last is a loop that no descriptors could be had for
             problem, place = describe(error)
             self.to_media(lambda: self._note_end(problem, place))
         finally:
