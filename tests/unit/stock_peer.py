@@ -6,11 +6,13 @@ Lives here: the joint, and packets under the client's name that aiortc would not
 from __future__ import annotations
 
 import asyncio
+import struct
 from typing import Any, cast
 
 from aiortc import rtcsctptransport as sctp
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcdtlstransport import RTCDtlsTransport
+from google_crc32c import value as crc32c
 
 from fastrelay.transceiver.data_channel import DataChannels
 from tests.unit.channel_ends import Heard, VirtualLoop
@@ -61,6 +63,13 @@ class StockPeer:
     async def send_chunk(self, chunk: sctp.Chunk) -> None:
         """Send a chunk of the test's making in a packet of its own."""
         await self.transport._send_chunk(chunk)
+        await asyncio.sleep(0.001)
+
+    async def send_chunks(self, chunks: list[bytes]) -> None:
+        """Send several chunks in one packet."""
+        head = struct.pack("!HHLL", 5000, 5000, self.transport._remote_verification_tag, 0)
+        packet = head + b"".join(chunks)
+        await self.transport.transport._send_data(packet[:8] + struct.pack("<L", crc32c(packet)) + packet[12:])
         await asyncio.sleep(0.001)
 
     def data(

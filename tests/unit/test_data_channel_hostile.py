@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
 from aiortc import rtcsctptransport as sctp
 from google_crc32c import value as crc32c
 
-from fastrelay.transceiver.association import REASSEMBLY_BYTES, REASSEMBLY_CHUNKS, STREAMS_MAX, TSN_WINDOW
 from fastrelay.transceiver.data_channel import CHANNELS_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX
+from fastrelay.transceiver.sctp_receiver import REASSEMBLY_BYTES, REASSEMBLY_CHUNKS, STREAMS_MAX, TSN_WINDOW
 from fastrelay.wire.dcep import DCEP, Opening, build_opening
 from tests.unit.channel_ends import DELAY_S, Pair, run
 from tests.unit.stock_peer import StockPeer
@@ -51,7 +51,7 @@ CONVERSATION_PACKETS = 14
 
 @pytest.mark.parametrize("number", range(CONVERSATION_PACKETS))
 def test_packet_with_any_byte_changed_does_no_harm(number: int) -> None:
-    for at in range(120):
+    for at in range(60):  # headers, and some of the data behind them
         for change in (0x01, 0xFF):
 
             def meddle(current: int, packet: bytes, at: int = at, change: int = change) -> list[bytes]:
@@ -305,6 +305,44 @@ def test_acknowledgement_of_what_was_not_sent_is_dropped(ahead: int, gaps: list[
         assert peer.server.send("events", "still works")
         await peer.settle()
         assert peer.messages == [("events", "still works")]
+
+    with_peer(scenario)
+
+
+def test_stream_is_looked_through_once_however_often_a_packet_mentions_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    look = sctp.InboundStream.pop_messages
+
+    def count(stream: sctp.InboundStream) -> Iterator[tuple[int, int, bytes]]:
+        nonlocal looks
+        looks += 1
+        return look(stream)
+
+    async def scenario(peer: StockPeer) -> None:
+        peer.is_deaf = True
+        monkeypatch.setattr(sctp.InboundStream, "pop_messages", count)
+        forward = sctp.ForwardTsnChunk()
+        forward.cumulative_tsn = peer.transport._local_tsn
+        forward.streams = [(0, number) for number in range(300)]
+        await peer.send_chunk(forward)
+        assert looks == 1
+        peer.transport._local_tsn += 1
+        pieces = [bytes(peer.data(0, b"x", flags=0)) for _ in range(60)]
+        await peer.send_chunks(pieces)
+        assert looks == 2
+
+    with_peer(scenario)
+
+
+def test_message_before_a_reset_in_one_packet_is_heard() -> None:
+    async def scenario(peer: StockPeer) -> None:
+        message = peer.data(0, b"last words")
+        reset = sctp.StreamResetOutgoingParam(peer.transport._reconfig_request_seq, 0, message.tsn, [0])
+        reconfig = sctp.ReconfigChunk()
+        reconfig.params = [(13, bytes(reset))]
+        peer.is_deaf = True
+        await peer.send_chunks([bytes(message), bytes(reconfig)])
+        assert peer.heard.contents == ["last words"]
 
     with_peer(scenario)
 

@@ -47,6 +47,7 @@ def sack(*gaps: tuple[int, int], duplicates: int = 0, announced: int | None = No
         pytest.param(chunk(77, b"?"), id="unknown chunk"),
         pytest.param(chunk(130, parameter(99, b"?")), id="unknown parameter"),
         pytest.param(DATA + chunk(11, b""), id="bundled"),
+        pytest.param(chunk(4, parameter(1, b"?")) * 2 + sack() + DATA, id="two control chunks alike"),
     ],
 )
 def test_sound_packet_passes(body: bytes) -> None:
@@ -86,6 +87,8 @@ def test_sound_packet_passes(body: bytes) -> None:
         pytest.param(chunk(130, parameter(13, bytes(13))), "RE-CONFIG parameter", id="reset of half a stream"),
         pytest.param(chunk(130, parameter(16, bytes(7))), "RE-CONFIG parameter", id="response cut off"),
         pytest.param(chunk(130, parameter(17, bytes(9))), "RE-CONFIG parameter", id="addition too long"),
+        pytest.param(chunk(130, parameter(16, bytes(8)) * 3), "RE-CONFIG parameter", id="three parameters"),
+        pytest.param(chunk(4, b"") * 3, "chunk", id="three control chunks alike"),
         pytest.param(chunk(192, bytes(3)), "FORWARD TSN", id="forward tsn cut off"),
         pytest.param(chunk(192, bytes(6)), "FORWARD TSN", id="forward tsn of half a stream"),
         pytest.param(DATA + b"\0\0", "chunk", id="junk behind"),

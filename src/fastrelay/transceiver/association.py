@@ -1,8 +1,8 @@
-"""One SCTP association as aiortc speaks it, held within bounds and run without tasks of its own.
+"""One SCTP association as aiortc speaks it, with its channels, run without tasks of its own.
 
-Lives here: the only wrapper of aiortc's SCTP transport. What the peer may make it hold or work through is bounded here;
-whatever it raises ends the association, and nothing else. Timers are the event loop's.
-Must not live here: what a message is for, labels of our own choosing (data_channel), DTLS.
+Lives here: driving aiortc's SCTP transport, what it sends, and channels opened by either end. Whatever it raises ends
+the association, and nothing else. Timers are the event loop's.
+Must not live here: what a peer's packets may make it hold (sctp_receiver), channels by label (data_channel), DTLS.
 """
 
 from __future__ import annotations
@@ -18,23 +18,12 @@ from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from fastrelay.errors import PeerError, WireError
+from fastrelay.transceiver.sctp_receiver import MESSAGE_BYTES_MAX, STREAMS_MAX, Receiver
 from fastrelay.wire.dcep import ACK, ACK_MESSAGE, DCEP, OPEN, Opening, build_opening, parse_content, parse_opening
-from fastrelay.wire.sctp import check_packet
 
 CHUNK_BYTES: Final = 1100
 """User data of one DATA chunk: with the headers of SCTP, DTLS, UDP and IPv6, links of 1,280 bytes still have room."""
-CHANNELS_MAX: Final = 64
-STREAMS_MAX: Final = 2 * CHANNELS_MAX
-"""Streams with state, among them those of channels refused and not yet reset. A peer that wants more is cut off."""
-MESSAGE_BYTES_MAX: Final = 256 * 1024
-REASSEMBLY_BYTES: Final = 2 * MESSAGE_BYTES_MAX
-"""What may wait for missing pieces: a largest message, and half as much from beyond a gap."""
-REASSEMBLY_CHUNKS: Final = 1024
-"""A largest message in chunks of 256 bytes. Each costs some hundred bytes beside what it carries."""
-TSN_WINDOW: Final = 512
-"""How far ahead of the next TSN a chunk may be: so many gaps still fit one SACK."""
-DUPLICATES_MAX: Final = 16
-"""Duplicates named in a SACK; nobody acts on them."""
+CHANNELS_MAX: Final = STREAMS_MAX // 2
 FLIGHT_BYTES: Final = 128 * 1024
 """Sent and not acknowledged. aiortc's window would grow for as long as nothing is lost."""
 CHUNK_COST_BYTES: Final = 256
@@ -89,7 +78,7 @@ class _Carrier:
         """Packets are handed over by receive()."""
 
 
-class Association(sctp.RTCSctpTransport):
+class Association(Receiver):
     """An association with one peer. It has a running event loop for its timers.
 
     Whom it sends through and whom it tells may call it in turn: they are called when the library has returned.
@@ -98,13 +87,11 @@ class Association(sctp.RTCSctpTransport):
     def __init__(self, *, is_client: bool, port: int, send: Send, news: News) -> None:
         super().__init__(cast(RTCDtlsTransport, _Carrier(is_client, self._post, send)), port)
         self._rto = RTO_INITIAL_S
-        self._advertised_rwnd = REASSEMBLY_BYTES
         self._news = news
         self._outward: deque[Callable[[], None]] = deque()
         """Packets and news of the present call, in their order."""
         self._is_inside = False
         self._initiates = False
-        self.refused_packets = 0
         self.refused_channels = 0
         self.refused_messages = 0
         self.faults = 0
@@ -117,14 +104,9 @@ class Association(sctp.RTCSctpTransport):
 
     def receive(self, packet: bytes) -> None:
         """Take a packet of the peer's. Never raises for what is in it."""
-        try:
-            check_packet(packet)
-            _, _, tag, chunks = sctp.parse_packet(packet)
-            self._check_place(chunks, tag)
-        except (WireError, PeerError, ValueError):  # ValueError: the checksum
-            self.refused_packets += 1
-            return
-        self._work(self._receive_chunks(chunks))
+        chunks = self.read(packet)
+        if chunks:
+            self._work(self.take(chunks))
 
     def create(self, parameters: RTCDataChannelParameters) -> RTCDataChannel:
         """Make a channel and announce it to the peer, unless it was negotiated: then it opens with the association."""
@@ -192,87 +174,12 @@ class Association(sctp.RTCSctpTransport):
         while self._outward:
             self._outward.popleft()()
 
-    def _check_place(self, chunks: list[sctp.Chunk], tag: int) -> None:
-        """PeerError for a packet that is not for this association, or not now (RFC 9260 §8.5)."""
-        for chunk in chunks:
-            if isinstance(chunk, sctp.InitChunk):
-                if tag:
-                    raise PeerError("INIT with a verification tag")
-                self._check_init(chunk)
-                continue
-            if tag != self._local_verification_tag:
-                raise PeerError("another verification tag")
-            if isinstance(chunk, sctp.InitAckChunk):
-                self._check_init(chunk)
-            elif not self._remote_verification_tag:
-                raise PeerError("a chunk before INIT")
-            elif isinstance(chunk, sctp.SackChunk):
-                self._check_sack(chunk)
-
-    def _check_init(self, chunk: sctp.BaseInitChunk) -> None:
-        if not (chunk.initiate_tag and chunk.outbound_streams and chunk.inbound_streams):
-            raise PeerError("INIT without a tag or streams")  # RFC 9260 §3.3.2
-        if self._remote_verification_tag not in {0, chunk.initiate_tag}:
-            raise PeerError("INIT of another association")
-
-    def _check_sack(self, chunk: sctp.SackChunk) -> None:
-        """Only what was sent can be acknowledged; the library would work through whatever is claimed."""
-        sent = (self._local_tsn - 1 - self._last_sacked_tsn) % _TSNS
-        newly = (chunk.cumulative_tsn - self._last_sacked_tsn) % _TSNS
-        if newly >= _TSNS // 2:
-            return  # an old one: ignored
-        if newly + (chunk.gaps[-1][1] if chunk.gaps else 0) > sent:
-            raise PeerError("SACK of what was not sent")
-
-    async def _receive_chunks(self, chunks: list[sctp.Chunk]) -> None:
-        for chunk in chunks:
-            if self.is_closed:
-                return
-            before = self._last_received_tsn, self._reconfig_response_seq
-            is_repeated = isinstance(chunk, sctp.InitChunk) and self._remote_verification_tag == chunk.initiate_tag
-            await self._receive_chunk(chunk)
-            if is_repeated:  # answered again, but what has arrived since the first one stays (RFC 9260 §5.2.2)
-                self._last_received_tsn, self._reconfig_response_seq = before
-            elif isinstance(chunk, sctp.ReconfigChunk):  # a stream that is reset takes its pieces along
-                self._advertised_rwnd = REASSEMBLY_BYTES - self._held_bytes()
-        if self._sack_needed and not self.is_closed:
-            del self._sack_duplicates[DUPLICATES_MAX:]
-            await self._send_sack()
-
-    def _held_bytes(self) -> int:
-        return sum(len(chunk.user_data) for stream in self._inbound_streams.values() for chunk in stream.reassembly)
-
     # what the library calls; the names are its own
 
     async def _init(self) -> None:
         """Both ends may send INIT (RFC 8841 §9.3). Whoever has heard one already answers it, which is enough."""
         if self._initiates:
             await super()._init()
-
-    async def _receive_data_chunk(self, chunk: sctp.DataChunk) -> None:
-        if self._has_room(chunk):
-            await super()._receive_data_chunk(chunk)
-        else:
-            self._sack_needed = True  # the peer sends it again
-            self.refused_packets += 1
-
-    def _has_room(self, chunk: sctp.DataChunk) -> bool:
-        assert self._last_received_tsn is not None, "a chunk before INIT"
-        ahead = (chunk.tsn - self._last_received_tsn) % _TSNS
-        if not 0 < ahead < _TSNS // 2:
-            return True  # a duplicate: acknowledged, not kept
-        held_bytes = REASSEMBLY_BYTES - self._advertised_rwnd
-        held_chunks = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
-        if ahead > 1:
-            return ahead <= TSN_WINDOW and held_chunks < REASSEMBLY_CHUNKS // 2 and held_bytes < REASSEMBLY_BYTES // 2
-        if held_chunks >= REASSEMBLY_CHUNKS or held_bytes >= REASSEMBLY_BYTES:
-            raise PeerError("a message without an end")
-        return True
-
-    def _get_inbound_stream(self, stream_id: int) -> sctp.InboundStream:
-        if stream_id not in self._inbound_streams and len(self._inbound_streams) >= STREAMS_MAX:
-            raise PeerError("too many streams")
-        return super()._get_inbound_stream(stream_id)
 
     async def _receive_sack_chunk(self, chunk: sctp.SackChunk) -> None:
         await super()._receive_sack_chunk(chunk)

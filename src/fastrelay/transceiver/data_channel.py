@@ -14,7 +14,8 @@ from typing import Final, Protocol
 
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 
-from fastrelay.transceiver.association import CHANNELS_MAX, MESSAGE_BYTES_MAX, Association
+from fastrelay.transceiver.association import CHANNELS_MAX, Association
+from fastrelay.transceiver.sctp_receiver import MESSAGE_BYTES_MAX
 from fastrelay.wire.dcep import LABEL_BYTES_MAX, build_content
 
 __all__ = [

@@ -17,6 +17,11 @@ CHUNK_HEADER_LENGTH: Final = 4
 PACKET_LENGTH_MAX: Final = 1500
 """No packet of ours or a browser's comes near; DTLS carries one in each record."""
 
+ALIKE_MAX: Final = 2
+"""Control chunks of one kind in a packet. Nobody has more to say, and each is work or an answer in a packet."""
+PARAMETERS_MAX: Final = 2
+"""Of a RE-CONFIG chunk (RFC 6525 §3.1). Each is answered in a packet of its own."""
+
 DATA, INIT, INIT_ACK, SACK = 0, 1, 2, 3
 HEARTBEAT, HEARTBEAT_ACK, ABORT, SHUTDOWN, ERROR = 4, 5, 6, 7, 9
 COOKIE_ECHO = 10
@@ -37,6 +42,7 @@ def check_packet(packet: bytes) -> None:
     if not HEADER_LENGTH + CHUNK_HEADER_LENGTH <= length <= PACKET_LENGTH_MAX:
         raise WireError("packet", 0, f"{length} bytes are not {HEADER_LENGTH + CHUNK_HEADER_LENGTH} to 1500")
     at = HEADER_LENGTH
+    control: list[int] = []
     while at < length:
         if at + CHUNK_HEADER_LENGTH > length:
             raise WireError("chunk", at, "is cut off")
@@ -45,6 +51,10 @@ def check_packet(packet: bytes) -> None:
         if chunk_length < CHUNK_HEADER_LENGTH or end > length:
             raise WireError("chunk length", at, f"{chunk_length} with {length - at} bytes left")
         _check_chunk(packet, kind, at + CHUNK_HEADER_LENGTH, end)
+        if kind != DATA:
+            if control.count(kind) == ALIKE_MAX:
+                raise WireError("chunk", at, f"is number {ALIKE_MAX + 1} of kind {kind}")
+            control.append(kind)
         if kind == INIT and (at != HEADER_LENGTH or end + (-end % 4) < length):
             raise WireError("chunk", at, "INIT must be alone in its packet")  # §6.10
         at = end + (-chunk_length % 4)
@@ -84,7 +94,11 @@ def _check_parameters(packet: bytes, at: int, end: int) -> None:
 
 def _check_reconfiguration(packet: bytes, at: int, end: int) -> None:
     """RFC 6525 §4: each parameter that is acted on has its whole fixed part."""
+    parameters = 0
     while at < end:
+        parameters += 1
+        if parameters > PARAMETERS_MAX:
+            raise WireError("RE-CONFIG parameter", at, f"is number {parameters}")
         kind, length = _PARAMETER_HEADER.unpack_from(packet, at)
         body = length - _PARAMETER_HEADER.size
         if kind == _RESET_OUTGOING:
