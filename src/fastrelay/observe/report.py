@@ -43,7 +43,7 @@ def _facts(snapshot: Snapshot, reasons: Sequence[str]) -> list[tuple[str, str, s
         ("keys", "; ".join(_key(each, now_s) for each in relay.keys) or "none", "" if relay.keys else "red"),
         ("changes", _changes(relay), ""),
     ]
-    if relay.steering:
+    if snapshot.tier == "relay":
         facts.append(("steering", relay.steering, ""))
     if relay.last_problem:
         facts.append(("problem", relay.last_problem, "yellow"))

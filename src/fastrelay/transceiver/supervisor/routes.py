@@ -64,7 +64,10 @@ class TransceiverRoutes:
         return metrics(self._registry)
 
     async def _version(self, _: web.BaseRequest) -> web.Response:
-        return document({"release": self._subject.status().release})
+        status = self._subject.status()
+        return document(
+            {"release": status.release, "workers": {str(each.index): each.release for each in status.workers}}
+        )
 
     async def _status(self, _: web.BaseRequest) -> web.Response:
         return document(status_document(self._subject))
