@@ -113,7 +113,9 @@ def test_page_shows_both_views_of_the_call(page: DemoPage) -> None:
             figure,
         )
         assert float(shown) >= 0
-    phases = page.browser.run("return [...document.querySelectorAll('#timeline output')].map((end) => end.textContent)")
+    phases = page.browser.run(
+        "return [...document.querySelectorAll('#timeline .lasted')].map((end) => end.textContent)"
+    )
     assert [phase.endswith(" ms") for phase in phases] == [True] * 5
     relay = page.browser.run("return document.querySelector('[data-fact=relay]').textContent")
     assert relay.startswith("127.0.0.1:"), "answers contain the relay's address and no other"

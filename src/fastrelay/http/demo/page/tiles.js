@@ -30,7 +30,7 @@ export class Tiles {
 
   clear() {
     for (const name of Object.keys(TILES)) this.#history[name] = {};
-    for (const output of this.#root.querySelectorAll("[data-figure]")) output.textContent = "–";
+    for (const figure of this.#root.querySelectorAll("[data-figure]")) figure.textContent = "–";
     for (const line of this.#root.querySelectorAll("svg")) line.replaceChildren();
   }
 
@@ -43,8 +43,8 @@ export class Tiles {
   }
 
   #showPart(name, tile, part, value) {
-    const output = this.#root.querySelector(`[data-figure="${name}-${part}"]`);
-    output.textContent = value === null ? "–" : tile.text(value);
+    const figure = this.#root.querySelector(`[data-figure="${name}-${part}"]`);
+    figure.textContent = value === null ? "–" : tile.text(value);
     const series = (this.#history[name][part] ??= []);
     series.push(value);
     if (series.length > SECONDS_SHOWN) series.shift();

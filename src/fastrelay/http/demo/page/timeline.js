@@ -26,7 +26,7 @@ export class SetupTimeline {
     this.#aside.textContent = "";
     for (const name of ORDER) {
       this.#row(name).classList.remove("is-done");
-      this.#row(name).querySelector("output").textContent = "–";
+      this.#row(name).querySelector(".lasted").textContent = "–";
     }
   }
 
@@ -54,7 +54,7 @@ export class SetupTimeline {
   #show(phase, from, to, last) {
     const row = this.#row(phase);
     row.classList.add("is-done");
-    row.querySelector("output").textContent = `${(to - from).toFixed(to - from < 10 ? 1 : 0)} ms`;
+    row.querySelector(".lasted").textContent = `${(to - from).toFixed(to - from < 10 ? 1 : 0)} ms`;
     const bar = row.querySelector(".bar");
     bar.style.setProperty("--from", `${(from / last) * 100}%`);
     bar.style.setProperty("--length", `${((to - from) / last) * 100}%`);
