@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -23,6 +24,7 @@ from fastrelay.wire.address import format_endpoint
 from tests.live.process import COMMAND, Lines, RelayProcess, options, session
 
 HOST = "127.0.0.1"
+START_S = 40.0
 ANSWER_S = 10.0
 STOP_S = 10.0
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -77,6 +79,8 @@ class TransceiverProcess:
                 start_new_session=True,
             )
         assert self.process.stdout is not None
+        # two processes import an agent's libraries, on a machine that may be busy; the line is the first they print
+        select.select([self.process.stdout], [], [], START_S)
         try:
             ready = Lines(self.process.stdout.fileno()).until(lambda line: line.startswith("ready: "))
         except AssertionError as error:
