@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import replace
 from enum import Enum, auto
 
 from bench.calls.description import PAYLOAD_TYPE, Ours, Theirs
@@ -42,11 +43,13 @@ class Stage(Enum):
 class Caller:
     """One call. Its owner reads the socket with `receive`, hands on what is no audio, and calls `act` at `due_s`."""
 
-    def __init__(self, number: int, contexts: DtlsContexts, group: str, now_s: float) -> None:
+    def __init__(self, number: int, contexts: DtlsContexts, group: str, now_s: float, port: int = 0) -> None:
+        """`port` is one that a former caller has left; otherwise any that is free."""
         self.number = number
         self.group = group
         self.stage = Stage.ASKING
         self.problem = ""
+        self.answer = ""
         self.asked_s = now_s
         self.answered_s = 0.0
         self.up_s = 0.0
@@ -61,7 +64,7 @@ class Caller:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self._socket.bind((ADDRESS, 0))
+        self._socket.bind((ADDRESS, port))
         self.send = self._socket.send
         self.receive = self._socket.recvmsg
         self.ours = Ours.fresh(self._socket.getsockname(), contexts.certificate.fingerprint, 1 + number)
@@ -76,6 +79,7 @@ class Caller:
 
     def take_answer(self, text: str, now_s: float) -> None:
         """The server has answered: check the way to it."""
+        self.answer = text
         self._theirs = theirs = Theirs.of_answer(text)
         role = DtlsRole.PASSIVE if theirs.setup == "active" else DtlsRole.ACTIVE
         try:
@@ -86,6 +90,13 @@ class Caller:
         self.answered_s = now_s
         self._socket.connect(theirs.address)
         self.stage = Stage.CHECKING
+        self._check_due_s = now_s
+        self.act(now_s)
+
+    def take_restart(self, ufrag: str, password: str, now_s: float) -> None:
+        """The server has other ICE credentials from now on; ours stay."""
+        assert self._theirs is not None, "a call that has been answered"
+        self._theirs = replace(self._theirs, ufrag=ufrag, password=password)
         self._check_due_s = now_s
         self.act(now_s)
 

@@ -57,9 +57,9 @@ class Crowd:
 
     # --- orders
 
-    def invite(self, group: str, session: dict[str, Any]) -> Caller:
+    def invite(self, group: str, session: dict[str, Any], port: int = 0) -> Caller:
         """Begin one more call."""
-        caller = Caller(self._numbers, self._contexts, group, time.monotonic())
+        caller = Caller(self._numbers, self._contexts, group, time.monotonic(), port)
         self._numbers += 1
         self.callers[caller.number] = caller
         self._by_descriptor[caller.fileno()] = caller

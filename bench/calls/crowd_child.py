@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -117,6 +118,9 @@ class Orders:
 def main() -> None:
     """Serve until standard input ends."""
     end_with_parent()
+    # a socket for each call
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.disable()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
