@@ -110,6 +110,18 @@ def test_a_flight_is_sent_after_50_100_and_200_ms() -> None:
     assert times == [0.05, 0.15, 0.35]
 
 
+def test_a_flight_goes_on_being_sent_less_often_until_the_end() -> None:
+    end = endpoint(DtlsRole.ACTIVE, timeout_s=5.0)
+    end.start(0.0)
+    times: list[float] = []
+    while (due_s := end.next_timer_s()) is not None:
+        end.take_outgoing()
+        end.handle_timer(due_s)
+        if end.take_outgoing():
+            times.append(round(due_s, 3))
+    assert times == [0.05, 0.15, 0.35, 0.75, 1.55, 2.35, 3.15, 3.95, 4.75]
+
+
 def test_a_timer_that_is_not_due_sends_nothing() -> None:
     end = endpoint(DtlsRole.ACTIVE)
     end.start(0.0)
