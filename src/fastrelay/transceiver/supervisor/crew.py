@@ -29,8 +29,8 @@ START_PATIENCE_S: Final = 60.0
 """An agent's module may load a model."""
 HANG_AFTER_S: Final = 3.0
 """A worker speaks twice a second."""
-STOP_PATIENCE_S: Final = 4.0
-"""For goodbyes, and answers under way."""
+STOP_PATIENCE_S: Final = 8.0
+"""For goodbyes, agents that finish, and answers under way."""
 ANSWER_PATIENCE_S: Final = 30.0
 """For a worker to try other settings: another agent may have to be imported."""
 QUICK_DEATH_S: Final = 10.0

@@ -6,6 +6,7 @@ For the supervisor only: the descriptor is inherited, and everything else comes 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -27,7 +28,11 @@ def main() -> None:
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
     with Channel.of_descriptor(descriptor) as channel:
-        sys.exit(work(channel))
+        code = work(channel)
+    logging.shutdown()
+    sys.stderr.flush()
+    # not by returning: the interpreter would wait for every thread that an agent has left behind
+    os._exit(code)
 
 
 if __name__ == "__main__":

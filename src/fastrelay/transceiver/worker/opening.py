@@ -10,6 +10,7 @@ import errno
 import gc
 import logging
 import os
+import resource
 import socket
 from dataclasses import dataclass
 from typing import Final
@@ -68,6 +69,7 @@ def work(channel: Channel) -> int:
         return UNUSABLE
     plan = beginning.charge.plan
     configure(plan.log_form)
+    _take_descriptors()
     try:
         _pin(plan.cpu)
         with open_port(plan, beginning.charge.ring) as port:
@@ -86,6 +88,12 @@ def work(channel: Channel) -> int:
 
 async def _serve(beginning: Beginning, agent: LoadedAgent, port: OpenTrunkPort, channel: Channel) -> None:
     await Worker(beginning.charge, agent, port, channel, beginning.sockets).run()
+
+
+def _take_descriptors() -> None:
+    """As many as this user may have: an agent on a thread takes three for each call."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _pin(cpu: int | None) -> None:

@@ -48,6 +48,8 @@ CALLS_TOLD_MAX: Final = 200
 GOODBYE_S: Final = 2.0
 """For calls to say goodbye when the process is told to end at once."""
 STATM: Final = Path("/proc/self/statm")
+AGENTS_S: Final = 3.0
+"""For agents to end when their calls have."""
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -96,6 +98,7 @@ class Worker:
         try:
             await self._is_over.wait()
         finally:
+            await self._close_hosts()
             heartbeat.cancel()
             self._loop.remove_reader(self._channel.fileno())
             self._exchange.stop()
@@ -211,6 +214,12 @@ class Worker:
         with suppress(TimeoutError):  # whoever has not said goodbye by then is told by silence
             async with asyncio.timeout(GOODBYE_S):
                 await self._desk.close(reason)
+
+    async def _close_hosts(self) -> None:
+        """Agents of calls that are over may have something to finish, as a file."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AGENTS_S):
+                await asyncio.gather(*(host.close() for host in self._hosts))
 
     def _tell_calls(self, body: Mapping[str, Any]) -> None:
         calls = self._desk.calls()
