@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +21,8 @@ CALLS = 20
 SECONDS = 0.6
 JITTER_S = 0.005
 """The bar: how late 99 of 100 frames of other calls may leave."""
-ATTEMPTS = 25
-"""What else runs on this machine makes frames late too, and comes and goes; what an agent does, it does every time."""
+ATTEMPTS = 5
+"""What else runs on this machine comes and goes; what an agent does, it does every time."""
 
 
 class Line:
@@ -97,7 +100,31 @@ def _switch_interval(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-async def talk(lines: list[Line], pacer: Pacer) -> list[float]:
+class Machine:
+    """How long this process' threads have been kept from running by others, which is not the agent's doing.
+
+    The scheduler counts it for each thread: the time spent able to run, and waiting for a core (schedstat(5)).
+    """
+
+    def __init__(self) -> None:
+        self._files: list[int] = []
+        for path in Path("/proc/self/task").glob("*/schedstat"):
+            with suppress(FileNotFoundError):  # a thread that has just ended
+                self._files.append(os.open(path, os.O_RDONLY))
+        self._waited_ns = dict.fromkeys(self._files, 0)
+
+    def kept_from_running_s(self) -> float:
+        for file in self._files:
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                self._waited_ns[file] = int(os.pread(file, 100, 0).split()[1])
+        return sum(self._waited_ns.values()) / 1e9
+
+    def close(self) -> None:
+        for file in self._files:
+            os.close(file)
+
+
+async def talk(lines: list[Line], pacer: Pacer, machine: Machine) -> list[float]:
     """Have every client speak for SECONDS; return how late each frame left, after its time on the schedule."""
     begun_s = time.monotonic()
     late_s: list[float] = []
@@ -106,13 +133,14 @@ async def talk(lines: list[Line], pacer: Pacer) -> list[float]:
         while spoken / (50 * CALLS) < now_s - begun_s:  # spread evenly over the 20 ms
             lines[spoken % CALLS].seat.hear(packet(spoken // CALLS), now_s)
             spoken += 1
+        kept_s = machine.kept_from_running_s()
+        next_s = pacer.next_due_s
+        await asyncio.sleep(0.001 if next_s is None else min(max(next_s - time.monotonic(), 0), 0.001))
         due_s = pacer.next_due_s
         taken = pacer.take_due(time.monotonic())
-        if due_s is not None:
-            late_s += [time.monotonic() - due_s for stream, *_ in taken if stream in lines]
-        next_s = pacer.next_due_s
-        wait_s = 0.001 if next_s is None else min(max(next_s - time.monotonic(), 0), 0.001)
-        await asyncio.sleep(wait_s)
+        if due_s is not None and taken:
+            late = time.monotonic() - due_s - (machine.kept_from_running_s() - kept_s)
+            late_s += [late for stream, *_ in taken if stream in lines]
     return sorted(late_s)
 
 
@@ -125,7 +153,9 @@ async def scene(agent: LoadedAgent) -> tuple[list[float], float]:
     bad = Line(others, pacer, "bad")
     for number in range(200):
         bad.seat.hear(packet(number), 0.0)
-    late_s = await talk(lines, pacer)
+    await asyncio.sleep(0)
+    with closing(Machine()) as machine:
+        late_s = await talk(lines, pacer, machine)
     for line in [*lines, bad]:
         line.seat.end("the test is over")
         pacer.forget(line)
@@ -158,8 +188,7 @@ def test_agent_harms_only_its_own_call(agent: Callable[[Call], Awaitable[None]])
     worst_s = []
     for _ in range(ATTEMPTS):
         late_s, share = asyncio.run(scene(LoadedAgent.of(agent)))
-        if share > 0.95:  # the rest was still on its way
-            worst_s.append(late_s[int(len(late_s) * 0.99)])
-        if worst_s and worst_s[-1] <= JITTER_S:
+        worst_s.append(late_s[int(len(late_s) * 0.99)])
+        if worst_s[-1] <= JITTER_S and share > 0.9:  # the rest was still on its way
             return
     pytest.fail(f"99 % of the frames were late by up to {worst_s} s")
