@@ -263,3 +263,45 @@ def test_redirect_of_a_neighbour_is_not_followed() -> None:
                     assert answer.headers["Location"] == "http://elsewhere.example/"
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("path", "way"), [("/whip", "whip"), ("/v1/realtime/calls", "realtime")], ids=["WHIP", "Realtime"]
+)
+def test_offer_that_a_replaced_worker_gets_is_answered_by_its_successor(path: str, way: str) -> None:
+    async def scene(first: Served, second: Served) -> None:
+        first.desk.is_draining = True
+        first.desk.others.insert(0, Path("/nobody/is/here"))
+        async with first.client.post(path, data=offers.load("chrome156"), headers=SDP | BEARER) as answer:
+            assert answer.status == 201, await answer.text()
+            assert answer.headers["Location"] == f"{path}/{call_id(THEIRS + 1)}"
+            assert answer.headers["Connection"] == "close", "the next one goes to whoever has the port"
+        assert first.desk.requests == []
+        assert second.desk.requests[-1].way == way
+        async with first.client.get("/healthz") as answer:
+            assert answer.status == 200, "a balancer's kept connection hears of the machine, not of this worker"
+
+    two_workers(scene, CLOSED)
+
+
+def test_offer_is_refused_when_all_workers_drain() -> None:
+    async def scene(first: Served, second: Served) -> None:
+        first.desk.is_draining = second.desk.is_draining = True
+        async with first.client.post("/whip", data=offers.load("chrome156"), headers=SDP) as answer:
+            assert answer.status == 503
+            assert (await error_of(answer))["code"] == "draining"
+        async with first.client.get("/healthz") as answer:
+            assert answer.status == 503
+
+    two_workers(scene)
+
+
+def test_offer_is_handed_on_for_those_alone_who_may_call() -> None:
+    async def scene(first: Served, second: Served) -> None:
+        first.desk.is_draining = True
+        asked = len(second.desk.requests)
+        async with first.client.post("/whip", data=offers.load("chrome156"), headers=SDP) as answer:
+            assert answer.status == 401
+        assert len(second.desk.requests) == asked
+
+    two_workers(scene, CLOSED)

@@ -43,6 +43,8 @@ async def answer_always(request: web.Request, handler: Handler) -> web.StreamRes
             response: web.StreamResponse = web.Response(status=204, headers=_preflight_headers(request))
         else:
             response = await _outcome(request, handler, front)
+        if front.desk.is_draining:
+            response.force_close()  # what its client asks next, another worker is to answer
         front.answers[response.status] += 1
         return response
     finally:

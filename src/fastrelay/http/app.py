@@ -34,19 +34,19 @@ def build_app(
     app.cleanup_ctx.append(_neighbours)
     app.add_routes(
         [
-            web.post("/v1/realtime/calls", realtime.open_call),
+            web.post("/v1/realtime/calls", by_a_successor(realtime.open_call)),
             web.post("/v1/realtime/calls/{call_id}/hangup", at_home(realtime.hang_up)),
             web.delete("/v1/realtime/calls/{call_id}", at_home(realtime.hang_up)),
             web.post("/v1/realtime/client_secrets", realtime.make_client_secret),
             web.get(SOCKET_PATH, websocket.converse, allow_head=False),
-            web.post("/whip", whip.open_call),
+            web.post("/whip", by_a_successor(whip.open_call)),
             web.options("/whip", whip.describe_endpoint),
             web.patch("/whip/{call_id}", at_home(whip.change_ice)),
             web.delete("/whip/{call_id}", at_home(whip.end_call)),
             web.options("/whip/{call_id}", whip.describe_session),
             web.get("/v1/calls", telemetry.calls),
             web.get("/v1/calls/{call_id}/stats", at_home(telemetry.statistics)),
-            web.get("/healthz", telemetry.health),
+            web.get("/healthz", by_a_successor(telemetry.health)),
         ]
     )
     if settings.serves_demo:
@@ -72,6 +72,28 @@ def at_home(endpoint: Endpoint) -> Endpoint:
             # Two workers that each take the other for the call's home must not hand it to and fro.
             raise Problem(404, "no_such_call", "there is no such call, or no longer")
         return await front.neighbours.hand_on(request, home, await read_bounded(request))
+
+    return answer
+
+
+def by_a_successor(endpoint: Endpoint) -> Endpoint:
+    """Answer, if this worker drains, as a neighbour does that takes calls.
+
+    A worker that is replaced takes no more connections, but those that are kept alive lead to it for as long as it has
+    calls, and their clients must not hear that the machine is about to stop.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        front = request.app[FRONT]
+        is_ours = not front.desk.is_draining or HANDED_ON in request.headers
+        others = [] if is_ours else front.desk.neighbours()
+        if others:
+            if request.method != "GET":
+                front.authenticate(request)
+            taken = await front.neighbours.hand_to_any(request, others, await read_bounded(request))
+            if taken is not None:
+                return taken
+        return await endpoint(request)
 
     return answer
 

@@ -28,6 +28,9 @@ CONNECTIONS_MAX: Final = 32
 ANSWER_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 1_048_576
 
+_TRY_ANOTHER: Final = frozenset({307, 503})
+"""Draining, or full."""
+
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
     | {"transfer-encoding", "upgrade"}  # RFC 9110 §7.6.1
@@ -49,6 +52,19 @@ class Neighbours:
         headers[HANDED_ON] = "1"
         status, found, content = await self._ask(home, request.method, str(request.rel_url), headers, body)
         return web.Response(status=status, body=content, headers=_passed_on(found))
+
+    async def hand_to_any(self, request: web.Request, homes: Sequence[Path], body: bytes) -> web.Response | None:
+        """The answer of the first neighbour that takes it; None when all are gone, full, or draining themselves."""
+        for home in homes[:NEIGHBOURS_MAX]:
+            try:
+                answer = await self.hand_on(request, home, body)
+            except Problem as problem:
+                if problem.status == 504:  # it may have made a call of it
+                    raise
+                continue
+            if answer.status not in _TRY_ANOTHER:
+                return answer
+        return None
 
     async def collect_calls(self, homes: Sequence[Path], request: web.Request) -> list[list[Any] | None]:
         """Every neighbour's calls; None for one that has no answer."""
