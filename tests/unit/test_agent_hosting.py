@@ -79,7 +79,7 @@ def interrupt(_: Call) -> None:
     ("fall", "problem"),
     [
         pytest.param(fail, "LookupError: no such order", id="raises"),
-        pytest.param(leave, "3", id="exits"),
+        pytest.param(leave, "RuntimeError: the agent called sys.exit(3)", id="exits"),
         pytest.param(interrupt, "it cancelled itself", id="cancels itself"),
     ],
 )
@@ -98,14 +98,30 @@ def test_agent_that_fails_is_told_of_and_logged_with_its_place(
 
     with caplog.at_level(logging.ERROR, "fastrelay.agent"):
         asyncio.run(scene())
-    (record,) = caplog.records
+    (record,) = [record for record in caplog.records if record.name.startswith("fastrelay")]
     facts = record.__dict__["facts"]
     assert record.message == "agent failed"
     assert facts["call"] == "rtc_9"
     assert problem in facts["problem"]
     if fall is fail:
-        assert "test_agent_hosting.py" in facts["place"]
-        assert facts["place"].endswith("in fail")
+        assert [place.rpartition(" ")[2] for place in facts["places"]][-2:] == ["agent", "fail"]
+        assert "test_agent_hosting.py:" in facts["places"][-1]
+
+
+def test_failure_in_a_group_of_tasks_is_told_by_its_own_name(load: Callable[[Agent], LoadedAgent]) -> None:
+    async def order(call: Call) -> None:
+        fail(call)
+
+    async def agent(call: Call) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(order(call))
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.until(lambda: stage.endings)
+            assert stage.endings == ["LookupError: no such order"]
+
+    asyncio.run(scene())
 
 
 def test_end_of_the_call_is_no_failure(load: Callable[[Agent], LoadedAgent]) -> None:

@@ -95,14 +95,14 @@ class AgentHost:
         self._is_empty.clear()
         return True
 
-    def has_ended(self, performance: Performance, problem: str | None, place: str | None) -> None:
+    def has_ended(self, performance: Performance, problem: str | None, places: list[str]) -> None:
         """The agent's function is through."""
         self.counts.ended += 1
         if problem is not None:
             self.counts.failed += 1
             LOG.error(
                 "agent failed",
-                extra=facts(call=performance.call_id, agent=self.agent.name, problem=problem, place=place),
+                extra=facts(call=performance.call_id, agent=self.agent.name, problem=problem, places=places),
             )
 
     def was_cancelled(self, performance: Performance) -> None:

@@ -25,6 +25,8 @@ LEAVE_S: Final = 1.0
 """For an agent to return by itself: a recording is closed in milliseconds."""
 GRACE_S: Final = 2.0
 """After it has been cancelled."""
+PLACES_MAX: Final = 6
+"""Of a failure's traceback, in its log line."""
 ENDINGS: Final = (CallEnded, StopAsyncIteration)
 """What speaking, and `anext` on what the client says, raise when a call is over."""
 
@@ -33,7 +35,7 @@ class Host(Protocol):
     """Who keeps count of performances. Everything on the media loop."""
 
     def may_start(self, performance: Performance) -> bool: ...
-    def has_ended(self, performance: Performance, problem: str | None, place: str | None) -> None: ...
+    def has_ended(self, performance: Performance, problem: str | None, places: list[str]) -> None: ...
     def was_cancelled(self, performance: Performance) -> None: ...
     def was_abandoned(self, performance: Performance) -> None: ...
     def is_gone(self, performance: Performance) -> None: ...
@@ -96,16 +98,19 @@ class Performance:
         self._host.was_abandoned(self)
 
     async def _perform(self) -> None:
-        await self._agent.function(self._call)
+        try:
+            await self._agent.function(self._call)
+        except SystemExit as error:  # asyncio would let it through, and end the loop, or the process
+            raise RuntimeError(f"the agent called sys.exit({error.code!r})") from error
         await self._call.played()  # what it has said last is to be heard
 
-    def _note_end(self, problem: str | None, place: str | None) -> None:
+    def _note_end(self, problem: str | None, places: list[str]) -> None:
         if self._has_ended:  # what it left behind in its loop has now called sys.exit()
             return
         self._has_ended = True
         if self.is_abandoned:  # how it ended after all is our own doing
             problem = None
-        self._host.has_ended(self, problem, place)
+        self._host.has_ended(self, problem, places)
         self._tell_outlet(problem)
 
     def _tell_outlet(self, problem: str | None) -> None:
@@ -118,16 +123,16 @@ class Performance:
             self._timer.cancel()
         self._host.is_gone(self)
 
-    def _problem_of(self, task: asyncio.Task[None]) -> tuple[str | None, str | None]:
+    def _problem_of(self, task: asyncio.Task[None]) -> tuple[str | None, list[str]]:
         """Say how a finished task failed, and where; nothing when it did not, or only because the call was over."""
         is_over = self._border.end_reason is not None
         if task.cancelled():
-            return (None, None) if is_over else ("it cancelled itself", None)
+            return (None, []) if is_over else ("it cancelled itself", [])
         error = task.exception()
         if isinstance(error, BaseExceptionGroup) and is_over:  # of a TaskGroup
             error = error.split(ENDINGS)[1]
         if error is None or (is_over and isinstance(error, ENDINGS)):
-            return None, None
+            return None, []
         return describe(error)
 
 
@@ -143,18 +148,12 @@ class InlinePerformance(Performance):
     to_agent = to_media
 
     def _begin(self) -> None:
-        self._task = self._media_loop.create_task(self._perform_safely(), name=f"agent {self.call_id}")
+        self._task = self._media_loop.create_task(self._perform(), name=f"agent {self.call_id}")
         self._task.add_done_callback(self._finish)
 
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
-
-    async def _perform_safely(self) -> None:
-        try:
-            await self._perform()
-        except SystemExit as error:  # asyncio would let it end the process
-            raise RuntimeError(f"the agent called sys.exit({error.code!r})") from error
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._note_end(*self._problem_of(task))
@@ -184,7 +183,7 @@ class ThreadPerformance(Performance):
             self._thread.start()
         except RuntimeError as error:  # the system allows no more threads
             problem = str(error)
-            self._media_loop.call_soon(lambda: self._note_end(problem, None))
+            self._media_loop.call_soon(lambda: self._note_end(problem, []))
             self._media_loop.call_soon(self._note_gone)
 
     def _abandon(self) -> None:
@@ -207,9 +206,9 @@ class ThreadPerformance(Performance):
                 self._loop = runner.get_loop()
                 runner.run(self._watch())
         except (SystemExit, KeyboardInterrupt, OSError) as error:
-            # asyncio lets the first two through any task; the last is a loop that no descriptors could be had for
-            problem, place = describe(error)
-            self.to_media(lambda: self._note_end(problem, place))
+            # The first two of tasks that the agent has left; the last of a loop that no descriptors could be had for.
+            problem, places = describe(error)
+            self.to_media(lambda: self._note_end(problem, places))
         finally:
             self.to_media(self._note_gone)
 
@@ -217,8 +216,8 @@ class ThreadPerformance(Performance):
         """Run the agent, and tell how it ended before the runner tidies up, which may take its time."""
         self._task = asyncio.create_task(self._perform(), name=f"agent {self.call_id}")
         await asyncio.wait({self._task})
-        problem, place = self._problem_of(self._task)
-        self.to_media(lambda: self._note_end(problem, place))
+        problem, places = self._problem_of(self._task)
+        self.to_media(lambda: self._note_end(problem, places))
 
 
 def hand_over(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
@@ -230,8 +229,9 @@ def hand_over(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> 
             raise
 
 
-def describe(error: BaseException) -> tuple[str, str | None]:
-    """Say what was raised, and where: the innermost place."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else None
-    return f"{type(error).__name__}: {error}", place
+def describe(error: BaseException) -> tuple[str, list[str]]:
+    """Say what was raised, and the places it came through, the innermost last. Of a group, its first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    frames = traceback.extract_tb(error.__traceback__)[-PLACES_MAX:]
+    return f"{type(error).__name__}: {error}", [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
