@@ -74,7 +74,9 @@ def test_calls_are_answered_by_any_worker_and_changed_through_any_other(ring_fil
         for call in calls:
             assert transceiver.hang_up(call.call_id).status in (200, 204)
         transceiver.until(lambda status: status["totals"]["calls"] == 0, "all calls have ended")
-        assert 'calls_ended_total{reason="client_hung_up",worker="0"}' in transceiver.told("/metrics").text
+        metrics = transceiver.told("/metrics").text
+        assert 'calls_ended_total{reason="client_hung_up",worker="0"}' in metrics
+        assert 'http_answers_total{status="201",worker="0"}' in metrics
 
 
 def test_http_port_that_is_taken_is_one_line(ring_file: Path, run_dir: Path) -> None:
@@ -324,6 +326,8 @@ def test_operators_commands_find_it(ring_file: Path, run_dir: Path) -> None:
         told = command("status", "--at", str(run_dir))
         assert told.returncode == 0, told.stderr
         assert "calls     1" in told.stdout.splitlines()
+        top = command("top", "--at", str(run_dir), "--once")
+        assert (top.returncode, "a transceiver answers there" in top.stderr) == (1, True)
         for name in ("reload", "upgrade"):
             done = command(name, "--at", str(run_dir))
             assert done.returncode == 0, done.stderr

@@ -50,6 +50,8 @@ STATUS = {
     "rss_bytes": 100_000_000,
     "cpu_s": 1.5,
     "lag_s": 0.002,
+    "answers": {"201": 10, "503": 1},
+    "connections": 4,
     "connections_turned_away": 0,
 }
 
@@ -200,6 +202,7 @@ def test_metrics_add_up_over_the_lives_of_processes(tmp_path: Path) -> None:
     assert found['fastrelay_transceiver_setup_seconds_bucket{le="0.01"}'] == 20
     assert found['fastrelay_transceiver_setup_seconds_bucket{le="+Inf"}'] == 28
     assert found["fastrelay_transceiver_setup_seconds_sum"] == pytest.approx(0.36)
+    assert found['fastrelay_transceiver_http_answers_total{status="201",worker="0"}'] == 20
     assert found['fastrelay_transceiver_reloads_total{outcome="done"}'] == 2
     assert 'event="running"' not in text, "how many run is no count"
 

@@ -122,7 +122,12 @@ def _refreshes(client: AdminClient, first: Refresh, every_s: float, count: int |
 
 def _ask(client: AdminClient) -> Refresh:
     document = client.status()
-    return Refresh(document, Snapshot.parse(document))
+    snapshot = Snapshot.parse(document)
+    if snapshot.tier != "relay":
+        raise PeerError(
+            f"{client.place.text}: a {snapshot.tier} answers there, and top shows relays; see fastrelay status"
+        )
+    return Refresh(document, snapshot)
 
 
 def _ask_again(client: AdminClient) -> Refresh:

@@ -226,7 +226,21 @@ FAMILIES: Final = (
         "fastrelay_transceiver_agents_total", "counter", ("worker", "event"), "What became of agents", _table("agents")
     ),
     Family(
-        "fastrelay_transceiver_connections_turned_away_total",
+        "fastrelay_transceiver_http_answers_total",
+        "counter",
+        ("worker", "status"),
+        "Answers to HTTP requests, by status",
+        _table("answers"),
+    ),
+    Family(
+        "fastrelay_transceiver_http_connections",
+        "gauge",
+        ("worker",),
+        "HTTP connections that are open",
+        _of_status("connections"),
+    ),
+    Family(
+        "fastrelay_transceiver_http_turned_away_total",
         "counter",
         ("worker",),
         "HTTP connections closed unused to make room",

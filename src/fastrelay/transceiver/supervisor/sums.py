@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-FAMILIES: Final = ("ended", "refused", "exchange", "agents")
+FAMILIES: Final = ("ended", "refused", "exchange", "agents", "answers")
 """Members of a status that are tables of counts; of those, what is no count is left out by its name."""
 GAUGES: Final = frozenset({("agents", "running")})
 

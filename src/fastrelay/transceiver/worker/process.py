@@ -141,10 +141,18 @@ class Worker:
             "agent": self._agent.name,
             "srtp": srtp.ACTIVE,
             "is_offloading": self._port.is_offloading,
-            "connections_turned_away": self._doors.turned_away,
+            **self._http_status(),
             "rss_bytes": _rss_bytes(),
             "cpu_s": times.user + times.system,
             "lag_s": round(self._lag_s, 4),
+        }
+
+    def _http_status(self) -> dict[str, Any]:
+        told = self._doors.snapshot()
+        return {
+            "answers": told["answers"],
+            "connections": told["connections"],
+            "connections_turned_away": told["turned_away"],
         }
 
     # --- what is ordered
