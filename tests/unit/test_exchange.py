@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fastrelay.transceiver.worker.exchange import PATHS_PER_CALL_MAX
+from fastrelay.wire.stun import build_check
 from tests.emulator.browser import Browser, Remote
 from tests.emulator.network import Datagram
 from tests.unit.exchange_stage import (
@@ -112,6 +113,30 @@ def test_tokens_that_ice_restarts_replace_are_retired() -> None:
     on_stage(play)
 
 
+def test_restarts_that_are_never_used_leave_no_tokens() -> None:
+    async def play(stage: Stage, offer: str) -> None:
+        call_id, browser = await connected(stage, offer)
+        for n in range(5):
+            await stage.desk.restart_ice(call_id, FRAGMENT.format(n))
+        assert stage.exchange.tokens_known == 2
+        assert await echo_of(stage, browser) == OPUS_FRAME
+
+    on_stage(play)
+
+
+def test_address_that_a_call_is_answered_at_outlasts_those_it_is_heard_from_later() -> None:
+    async def play(stage: Stage, offer: str) -> None:
+        _, browser = await connected(stage, offer)
+        for n in range(2 * PATHS_PER_CALL_MAX):
+            check = build_check(f"{browser.remote.ufrag}:{browser.ufrag}", browser.remote.password)
+            stage.deliver([Datagram(("203.0.113.8", 40_000 + n), check)])
+            stage.exchange.turn()
+        assert await echo_of(stage, browser) == OPUS_FRAME
+        assert stage.exchange.counts.unknown_client == 0
+
+    on_stage(play)
+
+
 def test_call_is_known_by_a_bounded_number_of_paths() -> None:
     async def play(stage: Stage, offer: str) -> None:
         _, browser = await connected(stage, offer)
@@ -168,7 +193,7 @@ def test_forged_audio_of_a_known_client_is_counted_and_the_call_goes_on() -> Non
         assert await echo_of(stage, browser) == OPUS_FRAME
         stage.deliver([Datagram(HOME, b"\x80\x6f" + bytes(60)), Datagram(HOME, b"\x80\x6f")])
         stage.exchange.turn()
-        assert stage.exchange.counts.audio_refused == 2
+        assert (stage.exchange.counts.audio, stage.exchange.counts.audio_refused) == (1, 2)
         assert await echo_of(stage, browser) == OPUS_FRAME
 
     on_stage(play)

@@ -35,6 +35,7 @@ class ExchangeCounts:
     """What has become of datagrams. Each that comes in is in exactly one of the first eight."""
 
     audio: int = 0
+    """Opened, and heard by its call."""
     rtcp: int = 0
     dtls: int = 0
     checks: int = 0
@@ -96,9 +97,10 @@ class Exchange:
     # --- calls
 
     def admit(self, call: Call, ufrag: str) -> None:
-        """Take checks with this token for the call, from now on."""
+        """Take checks with this token of the session's for the call, from now on."""
         self._by_ufrag[ufrag.encode()] = call
         call.ufrags.add(ufrag)
+        self._retire(call)  # a restart that was never used, which this one replaces
 
     def release(self, call: Call) -> None:
         """Forget a call. The relays are told, so that nothing more is forwarded for it."""
@@ -161,14 +163,15 @@ class Exchange:
         calls, sealed = self._sort(frames, now_s)
         if not calls:
             return
-        counts = self.counts
-        counts.audio += len(calls)
+        refused = 0
         for call, packet in zip(calls, open_rtp(sealed, time.monotonic_ns() // 1000), strict=True):
             # a call may have ended in the same batch, by its client's goodbye
             if type(packet) is RtpPacket and call.inbound is not None:
                 call.hear(packet, now_s)
             else:
-                counts.audio_refused += 1
+                refused += 1
+        self.counts.audio += len(calls) - refused
+        self.counts.audio_refused += refused
 
     def _sort(
         self, frames: list[tuple[Path, bytes]], now_s: float
@@ -235,10 +238,10 @@ class Exchange:
 
     def _take_lone_audio(self, path: Path, payload: bytes, call: Call, now_s: float) -> None:
         """The first of a call, or the first after its client or its relay has moved."""
-        self.counts.audio += 1
         inbound = call.inbound
         packet = None if inbound is None else open_rtp([(inbound, payload)], time.monotonic_ns() // 1000)[0]
         if type(packet) is RtpPacket:
+            self.counts.audio += 1
             self._follow(path, call)
             call.hear(packet, now_s)
         else:
@@ -260,12 +263,12 @@ class Exchange:
             self._by_path[path] = call
             call.paths[path] = None
             self._by_client[path.client] = call
-            while len(call.paths) > PATHS_PER_CALL_MAX:
-                self._forget_oldest(call)
         call.path = call.session.ice.selected
+        while len(call.paths) > PATHS_PER_CALL_MAX:
+            self._forget_oldest(call)
 
     def _forget_oldest(self, call: Call) -> None:
-        oldest = next(iter(call.paths))
+        oldest = next(path for path in call.paths if path != call.path)
         del call.paths[oldest]
         self._by_path.pop(oldest, None)
         if all(path.client != oldest.client for path in call.paths):
