@@ -272,3 +272,11 @@ def test_restart_gives_the_client_time_to_gather_again() -> None:
     ice.check(A)
     ice.restart(NEW, NEW_PASSWORD, NEW_REMOTE, T0_S + 29)
     assert ice.consent_until_s == T0_S + 59
+
+
+def test_restarts_without_a_check_do_not_stand_for_consent() -> None:
+    ice = Ice(consent_s=30.0)
+    ice.check(A)
+    for after_s in (10, 30, 50):
+        ice.restart(f"ufrag{after_s}", NEW_PASSWORD, NEW_REMOTE, T0_S + after_s)
+    assert ice.consent_until_s == T0_S + 40

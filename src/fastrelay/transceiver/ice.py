@@ -122,10 +122,12 @@ class IceLite:
 
         Media stays where it is until then. A second restart before the first was used replaces it.
         """
+        is_waited_for = len(self._credentials) > 1
         del self._credentials[1:]
         self._credentials.append(_credentials(ufrag, password, remote_ufrag))
-        if self.consent_until_s is not None:
-            # The client is about to gather again; silence meanwhile is no withdrawal.
+        if self.consent_until_s is not None and not is_waited_for:
+            # The client is about to gather again; silence meanwhile is no withdrawal. Once: consent is given by the
+            # address that is sent to, and not by whoever may restart.
             self.consent_until_s = max(self.consent_until_s, now_s + self._consent_s)
 
     def handle(self, path: Path, packet: bytes, now_s: float) -> CheckAnswer | None:
