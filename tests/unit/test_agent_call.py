@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -239,6 +240,24 @@ def test_messages_are_kept_by_channel_until_they_are_asked_for(load: Callable[[A
                 stage.seat.tell(message)
             await stage.until(lambda: len(stage.sent) == 2)
             assert stage.sent == [("b", "text"), ("b", b"bytes")]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    "content", [pytest.param(b"text".hex, id="a method"), pytest.param("\ud800", id="half a character")]
+)
+def test_what_is_no_message_is_its_agents_own_fault(load: Callable[[Agent], LoadedAgent], content: Any) -> None:
+    async def agent(call: Call) -> None:
+        try:
+            await call.send("b", content)
+        except (TypeError, ValueError) as error:
+            await call.send("b", type(error).__name__)
+
+    async def scene() -> None:
+        async with Stage(load(agent)) as stage:
+            await stage.until(lambda: bool(stage.sent))
+            assert stage.sent in ([("b", "TypeError")], [("b", "UnicodeEncodeError")])
 
     asyncio.run(scene())
 

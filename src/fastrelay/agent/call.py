@@ -140,6 +140,11 @@ class Call:
 
     async def send(self, channel: str, content: str | bytes) -> None:
         """Write text or bytes on a data channel. Waits while many messages are on their way."""
+        # here, where the agent has made the mistake: on the media loop it would be everyone's
+        if not isinstance(content, (str, bytes)):
+            raise TypeError(f"a message is text or bytes, not {type(content).__name__}")
+        if isinstance(content, str) and not content.isascii():
+            content.encode()
         if self._border.end_reason is not None:
             raise self._over()
         await self._border.outbox.put(channel, content)
