@@ -93,18 +93,7 @@ class RunDir:
 
     def listen(self, name: str, kind: socket.SocketKind) -> socket.socket:
         """A listening socket of this name, in place of whatever had the name before."""
-        path = self.path / name
-        end = socket.socket(socket.AF_UNIX, kind)
-        try:
-            with suppress(FileNotFoundError):
-                path.unlink()
-            end.bind(str(path))
-            path.chmod(0o600)
-            end.listen(BACKLOG)
-        except OSError as error:
-            end.close()
-            raise ConfigError("--run-dir", f"cannot make {path}: {error.strerror or error}") from error
-        return end
+        return listen_at(self.path / name, kind, BACKLOG)
 
     def listen_for_adoption(self, worker: int) -> socket.socket:
         return self.listen(f"worker-{worker}.sock", socket.SOCK_SEQPACKET)
@@ -128,6 +117,20 @@ class RunDir:
                 raise ConfigError("--run-dir", f"cannot reach the worker at {path}: {error.strerror}") from error
             found.append(end)
         return found
+
+
+def listen_at(path: Path, kind: socket.SocketKind, backlog: int) -> socket.socket:
+    """A unix socket that listens, for its owner alone, in place of whatever had the name before."""
+    end = socket.socket(socket.AF_UNIX, kind)
+    try:
+        path.unlink(missing_ok=True)
+        end.bind(str(path))
+        path.chmod(0o600)
+        end.listen(backlog)
+    except OSError as error:
+        end.close()
+        raise ConfigError("--run-dir", f"cannot make {path}: {error.strerror or error}") from error
+    return end
 
 
 def _is_locked(descriptor: int) -> bool:

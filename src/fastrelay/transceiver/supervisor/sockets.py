@@ -14,6 +14,7 @@ from typing import Final
 
 from fastrelay.config.addresses import Endpoint
 from fastrelay.errors import ConfigError
+from fastrelay.service.run_dir import listen_at
 from fastrelay.transceiver.worker.plan import SLOTS, socket_name
 from fastrelay.wire.address import format_endpoint
 
@@ -71,16 +72,7 @@ class Neighbourhood:
     def open(self) -> tuple[int, socket.socket]:
         """A free slot, and its listening socket, which is the caller's to close."""
         slot = self._free_slot()
-        path = self.folder / socket_name(slot)
-        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            path.unlink(missing_ok=True)
-            end.bind(str(path))
-            path.chmod(0o600)
-            end.listen(BACKLOG)
-        except OSError as error:
-            end.close()
-            raise ConfigError("--run-dir", f"cannot make {path}: {error.strerror or error}") from error
+        end = listen_at(self.folder / socket_name(slot), socket.SOCK_STREAM, BACKLOG)
         self._used.add(slot)
         return slot, end
 
