@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fastrelay.http import server as http_server
 from fastrelay.http import websocket
 from tests import offers
-from tests.unit.http_desk import OPEN, PATIENCE_S, Served, call_id, serving
+from tests.unit.http_desk import OPEN, Served, call_id, serving
 
 OFFER = offers.load("ffmpeg8-whip").encode()
 FORM = b'--xyz\r\nContent-Disposition: form-data; name="sdp"\r\n\r\n' + OFFER + b"\r\n--xyz--\r\n"
@@ -70,17 +70,7 @@ def _short_deadlines() -> Iterator[None]:
 async def answer_to(server: Served, content: bytes, turns: asyncio.Semaphore) -> bytes:
     """What comes back when these bytes are all that is ever sent."""
     async with turns:
-        reader, writer = await asyncio.open_connection(*server.address)
-        received = b""
-        try:
-            writer.write(content)
-            while piece := await asyncio.wait_for(reader.read(65_536), PATIENCE_S):
-                received += piece
-        except ConnectionResetError:
-            return received  # closed before all of it had been read
-        finally:
-            writer.close()
-        return received
+        return await server.send_raw(content)
 
 
 def survives(contents: list[bytes]) -> list[bytes]:
