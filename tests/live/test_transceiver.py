@@ -172,7 +172,7 @@ def test_workers_of_a_dead_supervisor_keep_their_calls_and_let_go_of_the_port(ri
 # --- reload
 
 
-def test_reload_takes_limits_keys_and_agent(tmp_path: Path, ring_file: Path, run_dir: Path) -> None:
+def test_reload_takes_limits_and_keys(tmp_path: Path, ring_file: Path, run_dir: Path) -> None:
     path = config_file(tmp_path, ring_file, run_dir)
     with TransceiverProcess("--config", str(path)) as transceiver:
         before = transceiver.workers
@@ -185,7 +185,6 @@ def test_reload_takes_limits_keys_and_agent(tmp_path: Path, ring_file: Path, run
             tmp_path,
             ring_file,
             run_dir,
-            transceiver='agent = "tone"',
             http=f'api_keys_file = "{keys}"',
             limits="calls = 2",
         )
@@ -195,7 +194,23 @@ def test_reload_takes_limits_keys_and_agent(tmp_path: Path, ring_file: Path, run
         assert transceiver.offer(key=KEY).status == 201
         assert transceiver.offer(key=KEY).status == 503, "two calls are all it takes now"
         assert transceiver.workers == before, "no process was replaced for that"
+
+
+def test_another_agent_comes_with_new_processes_and_calls_keep_theirs(
+    tmp_path: Path, ring_file: Path, run_dir: Path
+) -> None:
+    """Its import would hold up the calls of a process that has some."""
+    path = config_file(tmp_path, ring_file, run_dir)
+    with TransceiverProcess("--config", str(path)) as transceiver:
+        (before,) = transceiver.workers
+        call = transceiver.offer()
+        config_file(tmp_path, ring_file, run_dir, transceiver='agent = "tone"', limits="calls = 2")
+        transceiver.process.send_signal(signal.SIGHUP)
+        transceiver.until(lambda status: status["transceiver"]["reloads"] == 1, "it is reloaded")
         transceiver.until(lambda status: status["workers"][0]["agent"] == "tone", "the agent of new calls")
+        assert is_running(before), "its call goes on there"
+        assert transceiver.hang_up(call.call_id).status in (200, 204)
+        eventually(lambda: not is_running(before), "it ends with its last call")
 
 
 @pytest.mark.parametrize(

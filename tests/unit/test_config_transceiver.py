@@ -194,14 +194,16 @@ def test_what_was_opened_at_the_start_cannot_change(load: Load, lines: str) -> N
         refuse_fixed(load(), load(BARE + lines))
 
 
-@pytest.mark.parametrize("lines", ["[http]\ndemo = true\n", '[http]\ncertificate_file = "c"\nkey_file = "p"\n'])
+@pytest.mark.parametrize(
+    "lines", ['agent = "tone"\n', "[http]\ndemo = true\n", '[http]\ncertificate_file = "c"\nkey_file = "p"\n']
+)
 def test_what_a_process_is_born_with_changes_by_succession(load: Load, lines: str) -> None:
     refuse_fixed(load(), load(BARE + lines))
     assert born_with(load()) != born_with(load(BARE + lines))
 
 
-def test_limits_and_agent_change_without_succession(load: Load) -> None:
-    assert born_with(load()) == born_with(load(BARE + 'agent = "tone"\n[limits]\ncalls = 1\n'))
+def test_limits_change_without_succession(load: Load) -> None:
+    assert born_with(load()) == born_with(load(BARE + "[limits]\ncalls = 1\n"))
 
 
 # --- commands and pages

@@ -4,12 +4,14 @@ Lives here: what may change while calls go on, in which order it is done, and wh
 reading the configuration (configuration), how a worker takes it (worker.process).
 
 Every worker tries the new settings before any takes them. What a process has from its birth, as its trunk port, changes
-by succession, and then the first successor is the trial.
+by succession, and then the first successor is the trial. An agent is such a thing: to import it beside live calls would
+hold them up, for libraries are loaded with Python's lock held, seconds long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from fastrelay.errors import ConfigError, WorkerError
@@ -19,7 +21,7 @@ from fastrelay.transceiver.supervisor.charges import Charges
 from fastrelay.transceiver.supervisor.crew import Crew
 from fastrelay.transceiver.supervisor.process import Stage, WorkerProcess
 from fastrelay.transceiver.supervisor.settings import WORKERS_MAX, TransceiverSettings
-from fastrelay.transceiver.worker.orders import Order, Word
+from fastrelay.transceiver.worker.orders import Charge, Order, Word
 
 FIXED: Final = {"user": "--user", "run_dir": "--run-dir", "admin": "--admin", "log_form": "--log"}
 FIXED_HTTP: Final = {"listen": "--http"}
@@ -64,13 +66,19 @@ async def _prepare(crew: Crew, new: Charges) -> dict[WorkerProcess, Any]:
 
 
 def _values(new: Charges, process: WorkerProcess) -> Mapping[str, Any]:
-    return new.charge(process.slot, process.cpu).build()
+    return _charge_of(new, process).build()
+
+
+def _charge_of(new: Charges, process: WorkerProcess) -> Charge:
+    """The new settings for a process that is there, and has its agent."""
+    charge = new.charge(process.slot, process.cpu)
+    return replace(charge, plan=replace(charge.plan, agent=process.charge.plan.agent))
 
 
 def _commit(prepared: Mapping[WorkerProcess, Any], new: Charges) -> None:
     for process, serial in prepared.items():
         if process.order(Order.COMMIT, serial=serial):
-            process.charge = new.charge(process.slot, process.cpu)
+            process.charge = _charge_of(new, process)
 
 
 def cpus_of(settings: TransceiverSettings) -> list[int]:
@@ -81,7 +89,7 @@ def cpus_of(settings: TransceiverSettings) -> list[int]:
 def born_with(settings: TransceiverSettings) -> tuple[object, ...]:
     """What a worker's process has from its beginning to its end."""
     http = settings.signalling
-    return settings.trunk, settings.allowed, http.serves_demo, http.certificate_file is None
+    return settings.trunk, settings.allowed, settings.agent, http.serves_demo, http.certificate_file is None
 
 
 def refuse_fixed(old: TransceiverSettings, new: TransceiverSettings) -> None:

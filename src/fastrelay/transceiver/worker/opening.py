@@ -12,11 +12,13 @@ import logging
 import os
 import resource
 import socket
+import traceback
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Final
 
 from fastrelay.agent.loading import LoadedAgent, load_agent
-from fastrelay.errors import ConfigError, PeerError
+from fastrelay.errors import ConfigError, FastrelayError, PeerError
 from fastrelay.io.channel import Channel
 from fastrelay.observe.logs import configure, facts
 from fastrelay.routing.keys import KeyRing
@@ -73,7 +75,8 @@ def work(channel: Channel) -> int:
     try:
         _pin(plan.cpu)
         with open_port(plan, beginning.charge.ring) as port:
-            agent = load_agent(plan.agent)
+            with _AgentsOwnFaults(plan.agent):
+                agent = load_agent(plan.agent)
             # what has been imported stays for ever, and need not be looked at again at each collection
             gc.freeze()
             asyncio.run(_serve(beginning, agent, port, channel))
@@ -84,6 +87,24 @@ def work(channel: Channel) -> int:
         for each in beginning.sockets:
             each.close()
     return 0
+
+
+class _AgentsOwnFaults:
+    """Around its import: whatever a module raises is in the log with its trace, and for the operator one sentence."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception) or isinstance(error, FastrelayError):
+            return
+        lines = "".join(traceback.format_exception(error))
+        LOG.error("the agent cannot be imported", extra=facts(agent=self._name, trace=lines))
+        raise ConfigError("agent", f"{self._name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 async def _serve(beginning: Beginning, agent: LoadedAgent, port: OpenTrunkPort, channel: Channel) -> None:
