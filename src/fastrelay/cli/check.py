@@ -16,9 +16,10 @@ from pathlib import Path
 import click
 
 from fastrelay.cli.keys import as_json
-from fastrelay.cli.tier import Reading, Settings, Tier, tier_of
+from fastrelay.cli.tier import Settings, Tier, tier_of
 from fastrelay.config.description import value_lines
 from fastrelay.errors import ConfigError
+from fastrelay.service.configuration import Reading
 from fastrelay.transceiver.supervisor.charges import read_api_keys
 from fastrelay.transceiver.supervisor.settings import TransceiverSettings
 from fastrelay.transceiver.worker.signalling import tls_context
@@ -54,7 +55,7 @@ def check(context: click.Context, file: Path, *, as_json: bool) -> None:
         context.exit(UNUSABLE)
 
 
-def _print(file: Path, reading: Reading, warnings: list[ConfigError]) -> None:
+def _print(file: Path, reading: Reading[Settings], warnings: list[ConfigError]) -> None:
     for error in reading.problems:
         click.echo(str(error), err=True)
     for warning in warnings:
@@ -71,7 +72,7 @@ def _print(file: Path, reading: Reading, warnings: list[ConfigError]) -> None:
     click.echo(f"  {len(shown) - len(given)} other settings have their defaults (fastrelay config show)")
 
 
-def _report(file: Path, reading: Reading, warnings: list[ConfigError]) -> dict[str, object]:
+def _report(file: Path, reading: Reading[Settings], warnings: list[ConfigError]) -> dict[str, object]:
     return {
         "file": str(file),
         "is_ok": not reading.problems,
@@ -85,7 +86,7 @@ def _entry(error: ConfigError) -> dict[str, str]:
     return {"place": error.key, "problem": error.problem}
 
 
-def _warnings(tier: Tier, reading: Reading) -> Iterator[ConfigError]:
+def _warnings(tier: Tier, reading: Reading[Settings]) -> Iterator[ConfigError]:
     if reading.keys_problem is not None:
         yield reading.keys_problem
     if reading.settings is None:

@@ -13,13 +13,11 @@ from typing import Any, Final, Protocol
 import click
 
 from fastrelay.config.document import read_document
-from fastrelay.config.reading import Configuration
 from fastrelay.config.schema import Schema
-from fastrelay.errors import ConfigError
 from fastrelay.relay import configuration as relay
 from fastrelay.relay.schema import RELAY_SCHEMA
 from fastrelay.routing.keys import KeyRing
-from fastrelay.service.configuration import Places
+from fastrelay.service.configuration import Places, Reading
 from fastrelay.transceiver.supervisor import configuration as transceiver
 from fastrelay.transceiver.supervisor.schema import TRANSCEIVER_SCHEMA
 
@@ -43,22 +41,6 @@ class Settings(Protocol):
     def shown(self) -> Mapping[str, object]: ...
 
 
-class Reading(Protocol):
-    """What was read of a configuration."""
-
-    @property
-    def configuration(self) -> Configuration: ...
-
-    @property
-    def settings(self) -> Settings | None: ...
-
-    @property
-    def problems(self) -> tuple[ConfigError, ...]: ...
-
-    @property
-    def keys_problem(self) -> ConfigError | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Tier:
     """A relay, or a transceiver."""
@@ -66,7 +48,7 @@ class Tier:
     name: str
     schema: Schema
     places: Places
-    read: Callable[[Path | None, Mapping[str, object], Mapping[str, str]], Reading]
+    read: Callable[[Path | None, Mapping[str, object], Mapping[str, str]], Reading[Settings]]
 
 
 TIERS: Final = {

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from fastrelay.config.reading import Configuration, Level, read_configuration
-from fastrelay.errors import ConfigError
+from fastrelay.config.reading import Configuration, read_configuration
 from fastrelay.relay.dataplane.limits import Limits
 from fastrelay.relay.schema import (
     ADMIN,
@@ -35,46 +33,21 @@ from fastrelay.relay.schema import (
 )
 from fastrelay.relay.settings import RelaySettings
 from fastrelay.routing.keys import KeyRing
-from fastrelay.service.configuration import Places, joined, ring_reader
+from fastrelay.service.configuration import Places, Reading, judge
 from fastrelay.service.schema import DRAIN_TIMEOUT, LOG_FORM
 
 PLACES = Places(RELAY_SCHEMA)
 
 
-@dataclass(frozen=True, slots=True)
-class RelayReading:
-    """What was read. There are settings exactly when there are no problems."""
-
-    configuration: Configuration
-    settings: RelaySettings | None
-    problems: tuple[ConfigError, ...]
-    keys_problem: ConfigError | None
-    """No key ring is named. A relay needs one; a check of the file alone does not."""
-
-
 def load_relay_settings(file: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> RelaySettings:
     """Read everything, at start and again at each reload. ConfigError with the first few of its problems."""
-    reading = read_relay(file, flags, environ)
-    problems = [*reading.problems, *([reading.keys_problem] if reading.keys_problem else [])]
-    if reading.settings is None or problems:
-        raise joined(problems, reading.configuration.file)
-    return reading.settings
+    return read_relay(file, flags, environ).require()
 
 
-def read_relay(file: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> RelayReading:
+def read_relay(file: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Reading[RelaySettings]:
     """Read everything and judge it together, without a system call beside reading the file."""
     configuration = read_configuration(RELAY_SCHEMA, file, flags, environ)
-    problems = list(configuration.problems)
-    load_keys, keys_problem = ring_reader(configuration, KEYS, KEYS_FILE)
-    settings = None
-    if all(configuration.found(setting).level is not Level.DEFAULT for setting in (LISTEN, TRUNK, ALLOW)):
-        try:
-            settings = _settings(configuration, load_keys)
-        except ConfigError as error:
-            # a setting that was refused has its default here, which nobody asked for
-            if PLACES.name_of(error) not in configuration.refused:
-                problems.append(PLACES.named(error, configuration.shown()))
-    return RelayReading(configuration, None if problems else settings, tuple(problems), keys_problem)
+    return judge(configuration, PLACES, (LISTEN, TRUNK, ALLOW), (KEYS, KEYS_FILE), _settings)
 
 
 @contextmanager

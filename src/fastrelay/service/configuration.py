@@ -6,9 +6,11 @@ configuration is read (fastrelay.config), what settings mean together (each proc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from fastrelay.config.reading import Configuration, Level, at_place
 from fastrelay.config.schema import Schema, Setting
@@ -17,8 +19,30 @@ from fastrelay.routing.keys import KeyRing
 
 PROBLEMS_SHOWN = 4
 
+S = TypeVar("S")
+"""A process's settings."""
+S_co = TypeVar("S_co", covariant=True)
 
-def joined(problems: list[ConfigError], file: str) -> ConfigError:
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[S_co]):
+    """What was read. There are settings exactly when there are no problems."""
+
+    configuration: Configuration
+    settings: S_co | None
+    problems: tuple[ConfigError, ...]
+    keys_problem: ConfigError | None
+    """No key ring is named. Whoever runs needs one; a check of the file alone does not."""
+
+    def require(self) -> S_co:
+        """The settings, for whoever is to run with them. ConfigError with the first few of the problems."""
+        problems = [*self.problems, *([self.keys_problem] if self.keys_problem else [])]
+        if self.settings is None or problems:
+            raise _joined(problems, self.configuration.file)
+        return self.settings
+
+
+def _joined(problems: list[ConfigError], file: str) -> ConfigError:
     """The first few as one error, a line each."""
     first, *others = problems
     lines = [first.problem, *map(str, others[: PROBLEMS_SHOWN - 1])]
@@ -56,7 +80,31 @@ class Places:
             raise self.named(error, shown) from error
 
 
-def ring_reader(
+def judge(
+    configuration: Configuration,
+    places: Places,
+    needed: Iterable[Setting[Any]],
+    ring: tuple[Setting[str], Setting[Path | None]],
+    build: Callable[[Configuration, Callable[[], KeyRing]], S],
+) -> Reading[S]:
+    """Judge what was read together, by making settings of it: `build` does, and is not asked while a needed one lacks.
+
+    `ring` are the settings that the key ring may come from.
+    """
+    problems = list(configuration.problems)
+    load_keys, keys_problem = _ring_reader(configuration, *ring)
+    settings = None
+    if all(configuration.found(setting).level is not Level.DEFAULT for setting in needed):
+        try:
+            settings = build(configuration, load_keys)
+        except ConfigError as error:
+            # a setting that was refused has its default here, which nobody asked for
+            if places.name_of(error) not in configuration.refused:
+                problems.append(places.named(error, configuration.shown()))
+    return Reading(configuration, None if problems else settings, tuple(problems), keys_problem)
+
+
+def _ring_reader(
     configuration: Configuration, keys: Setting[str], keys_file: Setting[Path | None]
 ) -> tuple[Callable[[], KeyRing], ConfigError | None]:
     """How to read the ring. The secret stays inside the function, so that no repr of settings can show it."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from fastrelay.config.reading import Configuration, Level, read_configuration
-from fastrelay.errors import ConfigError
+from fastrelay.config.reading import Configuration, read_configuration
 from fastrelay.routing.keys import KeyRing
-from fastrelay.service.configuration import Places, joined, ring_reader
+from fastrelay.service.configuration import Places, Reading, judge
 from fastrelay.service.schema import DRAIN_TIMEOUT, LOG_FORM
 from fastrelay.transceiver.supervisor.schema import (
     ADMIN,
@@ -51,42 +49,19 @@ from fastrelay.transceiver.supervisor.settings import CallLimits, Signalling, Tr
 PLACES = Places(TRANSCEIVER_SCHEMA)
 
 
-@dataclass(frozen=True, slots=True)
-class TransceiverReading:
-    """What was read. There are settings exactly when there are no problems."""
-
-    configuration: Configuration
-    settings: TransceiverSettings | None
-    problems: tuple[ConfigError, ...]
-    keys_problem: ConfigError | None
-    """No key ring is named. A transceiver needs one; a check of the file alone does not."""
-
-
 def load_transceiver_settings(
     file: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]
 ) -> TransceiverSettings:
     """Read everything, at start and again at each reload. ConfigError with the first few of its problems."""
-    reading = read_transceiver(file, flags, environ)
-    problems = [*reading.problems, *([reading.keys_problem] if reading.keys_problem else [])]
-    if reading.settings is None or problems:
-        raise joined(problems, reading.configuration.file)
-    return reading.settings
+    return read_transceiver(file, flags, environ).require()
 
 
-def read_transceiver(file: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> TransceiverReading:
+def read_transceiver(
+    file: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]
+) -> Reading[TransceiverSettings]:
     """Read everything and judge it together, without a system call beside reading the file."""
     configuration = read_configuration(TRANSCEIVER_SCHEMA, file, flags, environ)
-    problems = list(configuration.problems)
-    load_keys, keys_problem = ring_reader(configuration, KEYS, KEYS_FILE)
-    settings = None
-    if all(configuration.found(setting).level is not Level.DEFAULT for setting in (TRUNK, RELAYS, ALLOW)):
-        try:
-            settings = _settings(configuration, load_keys)
-        except ConfigError as error:
-            # a setting that was refused has its default here, which nobody asked for
-            if PLACES.name_of(error) not in configuration.refused:
-                problems.append(PLACES.named(error, configuration.shown()))
-    return TransceiverReading(configuration, None if problems else settings, tuple(problems), keys_problem)
+    return judge(configuration, PLACES, (TRUNK, RELAYS, ALLOW), (KEYS, KEYS_FILE), _settings)
 
 
 @contextmanager
