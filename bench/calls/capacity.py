@@ -3,7 +3,7 @@
 Lives here: the search and its bar. Must not live here: what on time means (punctuality).
 
 The number is moved up by a tenth until a window misses the bar twice, or down until one holds; then the last step is
-halved a few times.
+halved a few times. A number that the callers cannot play in time counts as too many: what was found is what was shown.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.calls.ensemble import Ensemble, Window
+from bench.calls.ensemble import CallersLate, Ensemble, Window
 
 ON_TIME_MIN = 0.999
 STEP = 0.1
@@ -28,6 +28,8 @@ class Capacity:
     """The largest number that was on time."""
     window: Window | None = None
     """The window that showed it."""
+    is_bounded_by_callers: bool = False
+    """They could not play more calls in time: the server might carry more."""
     tried: list[tuple[int, float, float]] = field(default_factory=list)
     """Calls, share on time, the server's processor, in the order they were tried."""
 
@@ -73,7 +75,13 @@ class Search:
         """Whether this many are on time, in the first window or, since a machine hiccups, in a second one."""
         self._set(calls)
         for _ in range(2):
-            window = self._ensemble.watch_soundly(self._seconds)
+            try:
+                window = self._ensemble.watch_soundly(self._seconds)
+            except CallersLate:
+                if not self.found.calls:
+                    raise
+                self.found.is_bounded_by_callers = True
+                break
             self.found.tried.append((calls, window.punctuality.share, window.busy))
             if is_on_time(window):
                 if calls > self.found.calls:

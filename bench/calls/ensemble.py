@@ -26,6 +26,10 @@ TRIES = 4
 SETTLE_S = 1.0
 
 
+class CallersLate(BenchFailure):
+    """The instrument's own fault: nothing can be said about the server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What became of calls that were opened together."""
@@ -112,13 +116,13 @@ class Ensemble:
         return Window(Punctuality.parse(told), told["lost_calls"], told["late_slots"], busy)
 
     def watch_soundly(self, seconds: float, group: str = "main") -> Window:
-        """Watch until the callers have kept their schedule. BenchFailure when the machine does not let them."""
+        """Watch until the callers have kept their schedule. CallersLate when the machine does not let them."""
         window = self.watch(seconds, group)
         for _ in range(TRIES):
             if window.is_sound:
                 return window
             window = self.watch(seconds, group)
-        raise BenchFailure(f"the callers were late in {window.late_slots:.1%} of their slots: this machine is too busy")
+        raise CallersLate(f"the callers were late in {window.late_slots:.1%} of their slots: this machine is too busy")
 
     def close(self, count: int | None = None, group: str = "main") -> None:
         """Hang up, and let the server take it in."""

@@ -84,6 +84,8 @@ def _capacity_row(what: str, ours: Capacity, floor: Capacity, bar: int) -> Row:
             f"jitter p99 {window.punctuality.jitter_ms['p99']:.1f} ms; aiortc at {floor.calls} calls "
             f"{theirs.punctuality.share:.3%}, {theirs.busy:.0%}, {theirs.punctuality.jitter_ms['p99']:.1f} ms"
         )
+    if ours.is_bounded_by_callers:
+        note += "; the callers themselves could not play more"
     return Row(
         what,
         f"{ours.calls} calls",

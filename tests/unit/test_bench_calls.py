@@ -10,7 +10,7 @@ import pytest
 
 from bench.calls.capacity import ON_TIME_MIN, Search
 from bench.calls.description import Ours, Theirs
-from bench.calls.ensemble import Ensemble, Opened, Window
+from bench.calls.ensemble import CallersLate, Ensemble, Opened, Window
 from bench.calls.punctuality import FRAME_NS, ON_TIME_NS, Punctuality, judge
 from bench.calls.voice import FRAME_SAMPLES, FRAMES, RATE, voice
 from bench.load.failure import BenchFailure
@@ -129,12 +129,29 @@ def test_one_hiccup_does_not_end_a_search() -> None:
     assert Search(StandIn(50, hiccups={2}), 1.0).run(30, 100).calls >= 48
 
 
+@pytest.mark.parametrize("playable", [45, 39])
+def test_a_search_ends_where_the_callers_do(playable: int) -> None:
+    class Overworked(StandIn):
+        def watch_soundly(self, seconds: float, group: str = "main") -> Window:
+            if self.calls > playable:
+                raise CallersLate("too busy")
+            return super().watch_soundly(seconds, group)
+
+    search = Search(Overworked(1000), 1.0)
+    if playable < 40:
+        with pytest.raises(CallersLate):
+            search.run(40, 100)
+    else:
+        found = search.run(40, 100)
+        assert (found.calls, found.is_bounded_by_callers) == (playable, True)
+
+
 def test_callers_that_are_late_themselves_say_nothing_about_a_server() -> None:
     class Busy(StandIn):
         def watch(self, seconds: float, group: str = "main") -> Window:
             return Window(Punctuality(1, 1, 1, 1, 1.0, {}), 0, 0.5, 0.5)
 
-    with pytest.raises(BenchFailure, match="too busy"):
+    with pytest.raises(CallersLate, match="too busy"):
         Ensemble.watch_soundly(Busy(1), 1.0)
 
 
