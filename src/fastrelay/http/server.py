@@ -9,17 +9,15 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from fastrelay.http.door import Door
 from fastrelay.http.front import FRONT
-from fastrelay.observe.logs import facts
+from fastrelay.observe.http_faults import HttpFaults
 
 LOG = logging.getLogger(__name__)
 
@@ -35,14 +33,6 @@ HEADER_BYTES_MAX: Final = 8190
 HEADERS_MAX: Final = 64
 
 
-class _Faults(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs as exceptions. A request that is no HTTP is its client's fault, and has been answered."""
-
-    def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
-        if isinstance(exc_info, BaseException) and not isinstance(exc_info, HttpProcessingError):
-            LOG.error("a connection failed", extra=facts(trace="".join(traceback.format_exception(exc_info))))
-
-
 class Doors:
     """The listening sockets, and the application behind all of them."""
 
@@ -51,7 +41,7 @@ class Doors:
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            logger=_Faults(LOG),
+            logger=HttpFaults(LOG, "a connection failed"),
             keepalive_timeout=IDLE_S,
             lingering_time=0.0,
             max_line_size=REQUEST_LINE_BYTES_MAX,

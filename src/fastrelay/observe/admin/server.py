@@ -11,15 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import traceback
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from fastrelay.observe.logs import facts
+from fastrelay.observe.http_faults import HttpFaults
 
 LOG = logging.getLogger(__name__)
 
@@ -42,14 +40,6 @@ class Routes(Protocol):
     async def answer(self, request: web.BaseRequest) -> web.Response: ...
 
 
-class _Faults(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs as exceptions. A request that is no HTTP is its client's fault, and has been answered."""
-
-    def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
-        if isinstance(exc_info, BaseException) and not isinstance(exc_info, HttpProcessingError):
-            LOG.error("an answer failed", extra=facts(trace="".join(traceback.format_exception(exc_info))))
-
-
 class BoundedServer(web.Server):
     """Makes a place for every new connection, and keeps a deadline for each."""
 
@@ -57,7 +47,7 @@ class BoundedServer(web.Server):
         super().__init__(
             self._handle,
             access_log=None,
-            logger=_Faults(LOG),
+            logger=HttpFaults(LOG, "an answer failed"),
             keepalive_timeout=IDLE_S,
             lingering_time=0.0,
             max_line_size=REQUEST_LINE_BYTES_MAX,
