@@ -47,11 +47,7 @@ class DemoPage:
         self.browser.open(f"{self.url}/")
 
     def call(self) -> str:
-        """Open the page, call, wait until the call is there, and return its id."""
-        self.open()
-        return self.call_again()
-
-    def call_again(self) -> str:
+        """Call, wait until the call is there, and return its id."""
         self.browser.click("#call")
         self.wait_for("live")
         return self.call_id

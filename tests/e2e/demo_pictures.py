@@ -47,6 +47,7 @@ def speak(path: Path, seconds: float = 30.0) -> None:
 
 
 def take(page: DemoPage) -> None:
+    page.open()
     page.call()
     page.browser.run(
         "const text = document.querySelector('#text'); text.value = 'Is anyone there?'; text.form.requestSubmit()"

@@ -171,7 +171,6 @@ class Stack:
             assert response.status == 200, (path, response.status, body)
             return json.loads(body)
 
-    def calls(self) -> list[dict[str, Any]]:
-        """The calls there are."""
-        found: list[dict[str, Any]] = self.ask("/v1/calls")["calls"]
-        return found
+    def calls(self, way: str) -> list[dict[str, Any]]:
+        """The calls that were made in this way: a browser's may go on behind every test."""
+        return [call for call in self.ask("/v1/calls")["calls"] if call["way"] == way]

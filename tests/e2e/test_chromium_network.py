@@ -36,6 +36,7 @@ def roaming(tmp_path: Path) -> Iterator[DemoPage]:
         take_address(FIRST)
         with Stack(tmp_path) as stack, Chromium(tmp_path / "profile") as browser:
             page = DemoPage(browser, stack.url)
+            page.open()
             page.call()
             page.heard(SECOND_OF_PACKETS)
             yield page

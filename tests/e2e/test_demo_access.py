@@ -1,6 +1,5 @@
 """The demo page for everyone: by keyboard alone, by ear, on a small screen, in either scheme, with less motion."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.e2e.chromium import Chromium
 from tests.e2e.demo_page import DemoPage
-from tests.e2e.stack import Stack
 
 CONTRAST_AA = 4.5  # WCAG 1.4.3; large text may have less, and is held to the same here
 EDGE_CONTRAST_AA = 3.0  # WCAG 1.4.11: what shows where a control is
@@ -58,20 +56,6 @@ return [...document.querySelectorAll('header, main, footer')].map((part) => part
 """
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    with Chromium(tmp_path_factory.mktemp("profile")) as chromium:
-        yield chromium
-
-
-@pytest.fixture
-def page(browser: Chromium, stack: Stack) -> DemoPage:
-    browser.prefer()
-    demo = DemoPage(browser, stack.url)
-    demo.open()
-    return demo
-
-
 def accessible(browser: Chromium) -> list[tuple[str, str]]:
     """What a screen reader is told of, in order: (role, name)."""
     nodes: list[dict[str, Any]] = browser.cdp("Accessibility.getFullAXTree")["nodes"]
@@ -109,7 +93,7 @@ def test_page_has_a_language_landmarks_and_headings_in_order(page: DemoPage) -> 
 
 
 def test_state_and_trouble_are_announced_and_figures_are_not(page: DemoPage) -> None:
-    page.call_again()
+    page.call()
     page.heard(SECOND_OF_PACKETS)
     roles = [role for role, _ in accessible(page.browser)]
     # a reader that was told every figure of every second would be told nothing else
@@ -149,7 +133,7 @@ def test_call_is_made_muted_and_ended_by_keyboard_alone(page: DemoPage) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_off_its_ground(page: DemoPage, scheme: str) -> None:
     page.browser.prefer(color_scheme=scheme, reduced_motion="reduce")  # colours half way to others are no matter
-    page.call_again()
+    page.call()
     page.browser.run(
         "document.querySelector('#trouble').hidden = false; document.querySelector('.trouble p').textContent = 'x'"
     )
@@ -164,7 +148,6 @@ def test_small_screen_needs_no_sideways_scrolling_and_has_room_for_thumbs(page: 
     )
     assert page.browser.run("return document.documentElement.scrollWidth") == NARROW_PX
     assert page.browser.run(SMALL_TARGETS, TARGET_PX) == []
-    page.browser.cdp("Emulation.clearDeviceMetricsOverride")
 
 
 def test_less_motion_is_respected(page: DemoPage) -> None:
@@ -174,10 +157,3 @@ def test_less_motion_is_respected(page: DemoPage) -> None:
         "return [...document.querySelectorAll('*')].filter(lasts).length"
     )
     assert moving == 0
-
-
-def test_page_keeps_to_its_content_policy(page: DemoPage) -> None:
-    page.call_again()
-    page.heard(SECOND_OF_PACKETS)
-    page.hang_up()
-    assert page.browser.complaints() == []

@@ -5,20 +5,13 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.e2e.chromium import FAKE_MICROPHONE, Chromium
+from tests.e2e.chromium import Chromium
 from tests.e2e.scripted_server import Reply, ScriptedServer
 
 STATE = "return document.querySelector('#stage').dataset.state === args[0]"
 REFUSE_MICROPHONE = """
 navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('the test says no', args[0]); };
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    flags = (*FAKE_MICROPHONE, "--host-resolver-rules=MAP demo.test 127.0.0.1")
-    with Chromium(tmp_path_factory.mktemp("profile"), flags=flags) as chromium:
-        yield chromium
 
 
 @pytest.fixture

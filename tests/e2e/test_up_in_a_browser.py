@@ -31,6 +31,7 @@ def test_one_command_and_one_address_are_enough_to_talk(tmp_path: Path) -> None:
             assert address is not None, told
             with Chromium(tmp_path / "profile") as browser:
                 page = DemoPage(browser, address[0])
+                page.open()
                 page.call()
                 before, after = page.hear_on(2 * SECOND_OF_PACKETS)
                 assert after.energy > before.energy

@@ -21,13 +21,13 @@ def test_everything_arrives_and_the_call_ends_with_the_muxer(stack: Stack, tmp_p
     with closing(Broadcast(f"{stack.url}/whip", make_certificate(tmp_path) | ACTIVE)) as broadcast:
         broadcast.connect()
         broadcast.speak(1.0)
-        (call,) = stack.calls()
+        (call,) = stack.calls("whip")
         assert (call["way"], call["state"]) == ("whip", "established")
         told = stack.ask(f"/v1/calls/{call['call_id']}/stats")
         assert told["incoming"]["lost"] == 0
         assert broadcast.packets - 2 <= told["incoming"]["packets"] <= broadcast.packets
         assert told["outgoing"]["packets"] == 0, "it has offered to send only"
-    assert stack.calls() == []
+    assert stack.calls("whip") == []
 
 
 def test_recording_of_a_broadcast_sounds_as_it_did(tmp_path: Path) -> None:
@@ -59,5 +59,5 @@ def test_certificate_of_a_curve_that_openssl_refuses_fails_at_once_and_is_told(
     before = stack.log.length
     with closing(Broadcast(f"{stack.url}/whip", options)) as broadcast, pytest.raises(OSError, match="Input/output"):
         broadcast.connect()
-    assert stack.calls() == []
+    assert stack.calls("whip") == []
     assert any("handshake_failed" in line for line in stack.log.lines(before))
