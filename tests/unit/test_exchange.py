@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from fastrelay.transceiver.session.session import Session
 from fastrelay.transceiver.worker.exchange import PATHS_PER_CALL_MAX
 from fastrelay.wire.stun import build_check
 from tests.emulator.browser import Browser, Remote
@@ -160,6 +163,23 @@ def test_ended_call_leaves_nothing_and_is_closed_at_the_relay() -> None:
         assert stage.exchange.counts.unknown_client == 1
 
     on_stage(play)
+
+
+def test_call_that_a_fault_ends_leaves_no_agent_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(session: Session) -> float:
+        raise ArithmeticError("a fault of ours")
+
+    async def play(stage: Stage, offer: str) -> None:
+        call_id, _ = await connected(stage, offer)
+        (task,) = (each for each in asyncio.all_tasks() if each.get_name() == call_id)
+        monkeypatch.setattr(Session, "next_timer_s", fail)
+        with pytest.raises(ArithmeticError):
+            async with asyncio.timeout(5):
+                await task
+        await asyncio.wait_for(stage.desk.wait_empty(), 5)
+        assert (stage.exchange.tokens_known, stage.exchange.paths_known) == (0, 0)
+
+    on_stage(play)  # which waits for all agents to end
 
 
 def test_client_that_closes_ends_its_call() -> None:

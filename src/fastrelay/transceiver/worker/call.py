@@ -102,7 +102,6 @@ class Call:
         self._due_s = 0.0
         self._samples = (Sample(session.phases.opened_s), Sample(session.phases.opened_s))
         self._task: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Let the task begin that owns this call from now on."""
@@ -115,9 +114,11 @@ class Call:
             if self._channels is not None:
                 await self._channels.close()
         finally:
-            # whatever happened: nothing of this call may stay behind
+            # whatever happened, a fault of ours too: nothing of this call may stay behind
+            reason = self.session.reason or EndReason.STOPPED
+            self._seat.end(reason.value)
             self._exchange.release(self)
-            self._on_end(self, self.session.reason or EndReason.STOPPED)
+            self._on_end(self, reason)
 
     async def _live(self) -> None:
         session = self.session
