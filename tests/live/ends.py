@@ -36,14 +36,14 @@ DATAGRAM_BYTES = 65_536
 Address = tuple[str, int]
 
 
-def eventually(claim: Callable[[], bool], what: str) -> None:
+def eventually(claim: Callable[[], bool], what: str, *, patience_s: float = PATIENCE_S) -> None:
     """Look until the claim is true; fail when it has not become so in time."""
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + patience_s
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.settimeout(POLL_S)
         silent.bind(("127.0.0.1", 0))
         while not claim():
-            assert time.monotonic() < deadline_s, f"not in {PATIENCE_S:.0f} s: {what}"
+            assert time.monotonic() < deadline_s, f"not in {patience_s:.0f} s: {what}"
             try:
                 silent.recv(1)
             except TimeoutError:

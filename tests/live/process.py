@@ -23,6 +23,8 @@ from fastrelay.observe.counters import CounterPage
 from fastrelay.wire.address import parse_endpoint
 from tests.live.ends import PATIENCE_S, Address, eventually
 
+START_PATIENCE_S = 60.0
+"""What a process imports takes a while where others compile beside it."""
 COMMAND = [sys.executable, "-W", "error", "-c", "from fastrelay.cli.main import main; main()"]
 
 
@@ -42,9 +44,9 @@ class Lines:
         self._text = ""
         self.seen: list[str] = []
 
-    def until(self, matches: Callable[[str], object]) -> str:
+    def until(self, matches: Callable[[str], object], *, patience_s: float = PATIENCE_S) -> str:
         """The next line that matches; those before it are in `seen`."""
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + patience_s
         while True:
             line = self._next(deadline_s)
             self.seen.append(line)
@@ -55,7 +57,7 @@ class Lines:
         while "\n" not in self._text:
             left_s = deadline_s - time.monotonic()
             readable, _, _ = select.select([self._descriptor], [], [], max(left_s, 0))
-            assert readable, f"no such line in {PATIENCE_S:.0f} s, but: {self.seen}"
+            assert readable, f"no such line in time, but: {self.seen}"
             piece = os.read(self._descriptor, 65_536).decode()
             assert piece, f"ended without such a line: {self.seen} {self._text!r}"
             self._text += piece
@@ -112,8 +114,10 @@ class ServiceProcess:
         self.out = Lines(self.process.stdout.fileno())
         self.log = Lines(self.process.stderr.fileno())
         try:
-            ready = self.out.until(lambda line: line.startswith("ready: "))
+            ready = self.out.until(lambda line: line.startswith("ready: "), patience_s=START_PATIENCE_S)
         except AssertionError as error:
+            for pid in session(self.process.pid):  # or they would hold its pipes open
+                os.kill(pid, signal.SIGKILL)
             code = self._end(signal.SIGKILL)
             raise AssertionError(f"exit code {code}: {self.log.seen}") from error
         self.take_ready(ready.removeprefix("ready: "))

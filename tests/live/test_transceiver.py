@@ -275,7 +275,7 @@ def test_workers_are_replaced_one_by_one_and_calls_stay(ring_file: Path, run_dir
         for call_id in (*calls, later):
             assert transceiver.hang_up(call_id).status in (200, 204), "a new worker finds the old one's call"
         eventually(lambda: not any(is_running(pid) for pid in before), "the old ones end with their last calls")
-        assert len(transceiver.workers) == 2
+        eventually(partial(has_workers, transceiver, 2), "they are seen to have ended")
 
 
 def test_replacement_that_does_not_start_leaves_the_old_ones(tmp_path: Path, ring_file: Path, run_dir: Path) -> None:
@@ -305,7 +305,7 @@ def test_drain_waits_for_the_last_call_and_turns_others_away(ring_file: Path, ru
         assert transceiver.told("/readyz").status == 503
         assert transceiver.told("/livez").status == 200
         assert transceiver.hang_up(call.call_id).status in (200, 204)
-        assert transceiver.process.wait(10) == 0
+        assert transceiver.process.wait(30) == 0
     assert not list(run_dir.iterdir())
 
 
@@ -313,7 +313,7 @@ def test_calls_that_outlast_the_drain_are_ended(ring_file: Path, run_dir: Path) 
     with TransceiverProcess(*options(ring_file, run_dir), "--drain-timeout", "1") as transceiver:
         transceiver.offer()
         transceiver.process.send_signal(signal.SIGTERM)
-        assert transceiver.process.wait(10) == 0
+        assert transceiver.process.wait(30) == 0
         assert any("call ended" in line and "drained" in line for line in transceiver.log.rest())
 
 
@@ -324,14 +324,14 @@ def test_second_signal_ends_a_drain(ring_file: Path, run_dir: Path, second: sign
         transceiver.process.send_signal(signal.SIGTERM)
         transceiver.until(lambda status: status["transceiver"]["state"] == "draining", "it drains")
         transceiver.process.send_signal(second)
-        assert transceiver.process.wait(10) == 0
+        assert transceiver.process.wait(30) == 0
 
 
 # --- the operator's commands
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_operators_commands_find_it(ring_file: Path, run_dir: Path) -> None:
@@ -351,7 +351,7 @@ def test_operators_commands_find_it(ring_file: Path, run_dir: Path) -> None:
         ended = command("drain", "--at", str(run_dir), "--stop-now", "--wait")
         assert ended.returncode == 0, ended.stderr
         assert ended.stdout.splitlines()[-1].startswith("the transceiver has ended after")
-        assert transceiver.process.wait(10) == 0
+        assert transceiver.process.wait(30) == 0
 
 
 def test_worker_that_is_told_nothing_ends_by_itself() -> None:
@@ -362,7 +362,7 @@ def test_worker_that_is_told_nothing_ends_by_itself() -> None:
         )
         theirs.close()
         ours.close()
-        assert process.wait(20) == 2
+        assert process.wait(60) == 2
 
 
 def test_slots_socket_is_for_its_owner_alone(ring_file: Path, run_dir: Path) -> None:

@@ -80,7 +80,7 @@ def test_call_is_finished_before_a_drain_ends(ring_file: Path, local: list[str],
             await asyncio.gather(draining, talk(made))
             assert (await asyncio.to_thread(transceiver.offer)).status == 503
             await talk(made)
-        assert await asyncio.to_thread(transceiver.process.wait, 15) == 0
+        assert await asyncio.to_thread(transceiver.process.wait, 30) == 0
 
     with tiers(ring_file, local, tmp_path) as (_, transceiver):
         asyncio.run(run(transceiver))
@@ -97,7 +97,7 @@ def test_client_is_told_goodbye(ring_file: Path, local: list[str], tmp_path: Pat
 
     with tiers(ring_file, local, tmp_path, "--drain-timeout", "1") as (_, transceiver):
         asyncio.run(run(transceiver))
-        assert transceiver.process.wait(15) == 0
+        assert transceiver.process.wait(30) == 0
 
 
 def test_reloaded_keys_count_on_the_trunk_and_the_call_goes_on(

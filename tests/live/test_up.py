@@ -16,14 +16,14 @@ from fastrelay.cli.demo.child import Child
 from fastrelay.errors import PeerError
 from tests.e2e.aiortc_client import caller
 from tests.live.ends import eventually
-from tests.live.process import COMMAND, Lines, children, is_running
+from tests.live.process import COMMAND, START_PATIENCE_S, Lines, children, is_running
 from tests.live.transceiver import ask
 
 FREE = "127.0.0.1:0"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, "up", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([*COMMAND, "up", *arguments], capture_output=True, text=True, check=False, timeout=120)
 
 
 @contextmanager
@@ -34,7 +34,9 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], Lines, s
         assert process.stdout is not None
         out = Lines(process.stdout.fileno())
         try:
-            told = re.fullmatch(r"open (http://127\.0\.0\.1:\d+)/ and talk", out.until(lambda _: True))
+            told = re.fullmatch(
+                r"open (http://127\.0\.0\.1:\d+)/ and talk", out.until(lambda _: True, patience_s=START_PATIENCE_S)
+            )
             assert told, out.seen
             yield process, out, told[1]
         finally:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from fastrelay.wire.address import parse_endpoint
 from tests import offers
 from tests.live.ends import Address, eventually
-from tests.live.process import ServiceProcess, children
+from tests.live.process import START_PATIENCE_S, ServiceProcess, children
 
 HOST = "127.0.0.1"
 OFFER = "chrome156"
@@ -92,14 +92,14 @@ class TransceiverProcess(ServiceProcess):
 
     def until(self, condition: Callable[[dict[str, Any]], bool], what: str) -> None:
         """Wait until /status is so."""
-        eventually(lambda: condition(self.status), what)
+        eventually(lambda: condition(self.status), what, patience_s=START_PATIENCE_S)
 
 
 def ask(url: str, method: str = "GET", body: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
     """One request on a connection of its own."""
     parts = urlsplit(url)
     assert parts.hostname is not None
-    with closing(http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)) as connection:
         connection.request(method, parts.path, body=body, headers=dict(headers or {}))
         with connection.getresponse() as response:
             return Answer(response.status, dict(response.getheaders()), response.read().decode())

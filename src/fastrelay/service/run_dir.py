@@ -85,7 +85,7 @@ class RunDir:
         """Who ends on purpose leaves nothing behind but the directory. Without the lock it is another's."""
         if self._lock is None:
             return
-        for path in (*self.path.glob("*.sock"), self.path / LOCK):
+        for path in (*self.path.glob("worker-*.sock"), self.path / ADMIN, self.path / LOCK):
             with suppress(FileNotFoundError):
                 path.unlink()
 

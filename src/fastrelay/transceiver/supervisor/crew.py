@@ -31,8 +31,6 @@ HANG_AFTER_S: Final = 3.0
 """A worker speaks twice a second."""
 STOP_PATIENCE_S: Final = 8.0
 """For goodbyes, agents that finish, and answers under way."""
-ANSWER_PATIENCE_S: Final = 30.0
-"""For a worker to try other settings: another agent may have to be imported."""
 QUICK_DEATH_S: Final = 10.0
 """A worker that dies sooner than this after its start is held back a little longer each time."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 5.0
@@ -97,7 +95,7 @@ class Crew:
             "worker started",
             extra=facts(worker=member.index, pid=process.pid, slot=process.slot, cpu=member.cpu, trunk=process.trunk),
         )
-        if predecessor is not None and predecessor.stage is Stage.SERVING:
+        if predecessor is not None and predecessor.stage is not Stage.ENDED:
             member.leaving.append(predecessor)
             predecessor.drain(None, keeps_door=False)
 
@@ -190,13 +188,13 @@ class Crew:
             member.last_end = process.last_end
             if self.draining_deadline_s is None and not self._is_stopping:
                 LOG.error("worker died", extra=_who(process))
-                self._hold_back(member, process)
+                self._hold_back(member, process.started_s)
         self._let_retired_go()
 
-    def _hold_back(self, member: Member, process: WorkerProcess) -> None:
+    def _hold_back(self, member: Member, started_s: float) -> None:
         """The first death is forgiven at once; one that follows soon costs a wait that doubles."""
         now_s = self._loop.time()
-        if now_s - process.started_s > QUICK_DEATH_S:
+        if now_s - started_s > QUICK_DEATH_S:
             member.quick_deaths = 0
         member.quick_deaths += 1
         wait_s = 0.0
@@ -239,13 +237,13 @@ class Crew:
     async def fill(self, member: Member) -> None:
         """Put a process in a vacant place; one that does not come up is a death like another."""
         member.restarts += 1
-        process = self._launch(member)
+        started_s = self._loop.time()
         try:
+            self._launch(member)
             await self._take_place(member)
         except (WorkerError, ConfigError) as error:
             LOG.error("worker does not start", extra=facts(worker=member.index, problem=str(error)))
-            member.last_end = process.last_end
-            self._hold_back(member, process)
+            self._hold_back(member, started_s)
 
     def overgrown(self, now_s: float) -> list[Member]:
         """Places whose process takes more memory than it may, and has been there for a while."""
@@ -286,7 +284,11 @@ class Crew:
         return sum(process.calls for member in self.members for process in member.leaving)
 
     async def ask(
-        self, asked: Sequence[WorkerProcess], order: Order, values_of: Callable[[WorkerProcess], Mapping[str, Any]]
+        self,
+        asked: Sequence[WorkerProcess],
+        order: Order,
+        values_of: Callable[[WorkerProcess], Mapping[str, Any]],
+        patience_s: float,
     ) -> dict[WorkerProcess, tuple[Word, Mapping[str, Any]]]:
         """Each one's answer to an order; of whoever ends meanwhile, or gives none in time, there is none."""
         self._serial += 1
@@ -305,7 +307,7 @@ class Crew:
             for process in asked:
                 process.order(order, serial=serial, **values_of(process))
             with suppress(TimeoutError):
-                async with asyncio.timeout(ANSWER_PATIENCE_S if asked else 0):
+                async with asyncio.timeout(patience_s if asked else 0):
                     await is_complete.wait()
         finally:
             self._listeners.remove(listen)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Final
 
@@ -119,7 +120,8 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it at once; its end is seen as any other."""
         if self.stage is not Stage.ENDED:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended, and is not yet seen to have
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     # --- what comes from it
 

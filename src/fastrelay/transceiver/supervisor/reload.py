@@ -23,6 +23,7 @@ from fastrelay.transceiver.supervisor.process import Stage, WorkerProcess
 from fastrelay.transceiver.supervisor.settings import WORKERS_MAX, TransceiverSettings
 from fastrelay.transceiver.worker.orders import Charge, Order, Word
 
+TRIAL_PATIENCE_S: Final = 5.0
 FIXED: Final = {"user": "--user", "run_dir": "--run-dir", "admin": "--admin", "log_form": "--log"}
 FIXED_HTTP: Final = {"listen": "--http"}
 TOLD: Final = ("agent", "allowed", "cluster", "dtls_role", "limits", "relays", "signalling", "trunk")
@@ -55,7 +56,7 @@ async def apply(crew: Crew, old: Charges, new: Charges) -> dict[str, object]:
 async def _prepare(crew: Crew, new: Charges) -> dict[WorkerProcess, Any]:
     """Those that could work so, with the serial number under which they wait for the word."""
     asked = [process for process in crew.processes if process.stage is not Stage.STARTING]
-    answers = await crew.ask(asked, Order.PREPARE, lambda process: _values(new, process))
+    answers = await crew.ask(asked, Order.PREPARE, lambda process: _values(new, process), TRIAL_PATIENCE_S)
     for process in asked:
         word, body = answers.get(process, (None, {}))
         if word is Word.REFUSED:

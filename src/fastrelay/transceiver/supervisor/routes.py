@@ -22,6 +22,7 @@ from fastrelay.transceiver.supervisor.process import Stage
 from fastrelay.transceiver.worker.orders import Order, Word
 
 SILENT_AFTER_S: Final = 2.0
+CALLS_PATIENCE_S: Final = 2.0
 
 
 class Subject(Protocol):
@@ -78,7 +79,7 @@ class TransceiverRoutes:
     async def _calls(self, _: web.BaseRequest) -> web.Response:
         """The youngest of each worker's."""
         crew = self._subject.crew
-        answers = await crew.ask(crew.processes, Order.CALLS, lambda _: {})
+        answers = await crew.ask(crew.processes, Order.CALLS, lambda _: {}, CALLS_PATIENCE_S)
         calls: list[Any] = []
         left_out = 0
         for process, (word, body) in answers.items():

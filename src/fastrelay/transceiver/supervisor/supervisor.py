@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -149,6 +150,7 @@ class Supervisor:
         if self._state is ServiceState.DRAINING:
             self._look_at_drain(now_s)
         if self._change is None or self._change.done():
+            _tell_fault(self._change)
             work = self._next_change(now_s)
             self._change = None if work is None else asyncio.get_running_loop().create_task(work)
         self._manager.feed_watchdog()
@@ -170,6 +172,8 @@ class Supervisor:
         self._tallies.draining_since_s = time.time()
         at_most_s = self.settings.drain_timeout_s
         LOG.info("draining", extra=facts(calls=self.crew.calls, at_most_s=at_most_s))
+        if self._change is not None:
+            self._change.cancel()  # nobody is to take a place any more
         self._manager.status(self._in_words())
         self.crew.drain(at_most_s)
 
@@ -267,6 +271,14 @@ class Supervisor:
 
     def _in_words(self) -> str:
         return f"{self._state}: {len(self.crew.members)} workers, {self.crew.calls} calls"
+
+
+def _tell_fault(change: asyncio.Task[None] | None) -> None:
+    """A bug of ours in a change must not take the supervisor, and with it the service, along."""
+    fault = None if change is None or change.cancelled() else change.exception()
+    if fault is not None:
+        trace = "".join(traceback.format_exception(fault))
+        LOG.error("a change of the workers failed", extra=facts(trace=trace))
 
 
 async def _cancelled(task: asyncio.Task[Any] | None) -> None:

@@ -14,7 +14,6 @@ import os
 import socket
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -23,8 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastrelay.agent.hosting import AgentHost
-from fastrelay.agent.loading import LoadedAgent, load_agent
-from fastrelay.errors import ConfigError, FastrelayError, PeerError
+from fastrelay.agent.loading import LoadedAgent
+from fastrelay.errors import FastrelayError, PeerError
 from fastrelay.http.app import build_app, reload_settings
 from fastrelay.http.client_secrets import SecretKeeper
 from fastrelay.http.server import Doors
@@ -45,6 +44,8 @@ SEND_PATIENCE_S: Final = 0.001
 """The media loop waits for nobody: a status that finds no room is followed by another."""
 MESSAGES_AT_ONCE: Final = 8
 CALLS_TOLD_MAX: Final = 200
+RELAYS_TOLD_MAX: Final = 200
+"""A message between processes is bounded."""
 GOODBYE_S: Final = 2.0
 """For calls to say goodbye when the process is told to end at once."""
 STATM: Final = Path("/proc/self/statm")
@@ -64,11 +65,10 @@ class Worker:
         self._port = port
         self._sockets = sockets
         self._charge = charge
-        self._agent = agent
-        self._prepared: tuple[int, Charge, LoadedAgent] | None = None
-        self._hosts = [AgentHost(agent, self._loop)]
+        self._prepared: tuple[int, Charge] | None = None
+        self._host = AgentHost(agent, self._loop)
         self._exchange = Exchange(port, self._loop)
-        self._desk = Desk(charge.plan, charge.ring, self._exchange, self._hosts[0], trunk=port.address)
+        self._desk = Desk(charge.plan, charge.ring, self._exchange, self._host, trunk=port.address)
         self._keeper = SecretKeeper(charge.ring)
         self._app = build_app(self._desk, self._keeper, http_settings(charge))
         self._doors = Doors(self._app)
@@ -98,7 +98,7 @@ class Worker:
         try:
             await self._is_over.wait()
         finally:
-            await self._close_hosts()
+            await self._end_agents()
             heartbeat.cancel()
             self._loop.remove_reader(self._channel.fileno())
             self._exchange.stop()
@@ -135,10 +135,10 @@ class Worker:
                     "rtt_us": rtt_us,
                     "silent_s": max(now_ms - heard_ms, 0) / 1000,
                 }
-                for address, received, lost, rtt_us, heard_ms in self._port.relays()
+                for address, received, lost, rtt_us, heard_ms in self._port.relays()[:RELAYS_TOLD_MAX]
             ],
-            "agents": {"running": sum(host.running for host in self._hosts), **_agent_counts(self._hosts)},
-            "agent": self._agent.name,
+            "agents": {"running": self._host.running, **asdict(self._host.counts)},
+            "agent": self._host.agent.name,
             "srtp": srtp.ACTIVE,
             "is_offloading": self._port.is_offloading,
             **self._http_status(),
@@ -223,11 +223,11 @@ class Worker:
             async with asyncio.timeout(GOODBYE_S):
                 await self._desk.close(reason)
 
-    async def _close_hosts(self) -> None:
+    async def _end_agents(self) -> None:
         """Agents of calls that are over may have something to finish, as a file."""
         with suppress(TimeoutError):
             async with asyncio.timeout(AGENTS_S):
-                await asyncio.gather(*(host.close() for host in self._hosts))
+                await self._host.close()
 
     def _tell_calls(self, body: Mapping[str, Any]) -> None:
         calls = self._desk.calls()
@@ -240,51 +240,34 @@ class Worker:
     def _prepare(self, body: Mapping[str, Any]) -> None:
         serial = body.get("serial")
         if isinstance(serial, int):
-            self._spawn(self._try_charge(serial, body))
+            self._try_charge(serial, body)
 
-    async def _try_charge(self, serial: int, body: Mapping[str, Any]) -> None:
+    def _try_charge(self, serial: int, body: Mapping[str, Any]) -> None:
         """Whether this worker could work with other settings. Nothing of them is in force yet."""
         try:
             charge = Charge.parse(body)
             tls_context(charge.plan.certificate_file, charge.plan.key_file)
             http_settings(charge)
             charge.ring.minting_key(time.time())
-            agent = await self._load(charge.plan.agent)
         except FastrelayError as error:
             self._say(Word.REFUSED, serial=serial, **in_words(error))
             return
-        self._prepared = (serial, charge, agent)
+        self._prepared = (serial, charge)
         self._say(Word.PREPARED, serial=serial)
-
-    async def _load(self, name: str) -> LoadedAgent:
-        """Import beside the media loop: a module may take seconds. ConfigError, whatever its import raises."""
-        if name == self._charge.plan.agent:
-            return self._agent
-        loading = self._loop.run_in_executor(None, load_agent, name)
-        await asyncio.wait([loading])
-        fault = loading.exception()
-        if fault is None:
-            return loading.result()
-        if isinstance(fault, FastrelayError):
-            raise fault
-        LOG.error("the agent cannot be imported", extra=facts(agent=name, trace=_trace(fault)))
-        raise ConfigError("--agent", f"{name} cannot be imported: {type(fault).__name__}: {fault}")
 
     def _commit(self, body: Mapping[str, Any]) -> None:
         if self._prepared is None or self._prepared[0] != body.get("serial"):
             LOG.warning("a message of the supervisor is ignored", extra=facts(kind="commit", problem="not prepared"))
             return
-        _, charge, agent = self._prepared
+        _, charge = self._prepared
         self._prepared = None
-        if agent is not self._agent:
-            self._hosts.append(AgentHost(agent, self._loop))
-        self._charge, self._agent = charge, agent
+        if self._tls is not None and charge.plan.certificate_file is not None and charge.plan.key_file is not None:
+            self._tls.load_cert_chain(charge.plan.certificate_file, charge.plan.key_file)
+        self._charge = charge
         self._port.set_ring(charge.ring)
         self._keeper.set_ring(charge.ring)
         reload_settings(self._app, http_settings(charge))
-        if self._tls is not None and charge.plan.certificate_file is not None and charge.plan.key_file is not None:
-            self._tls.load_cert_chain(charge.plan.certificate_file, charge.plan.key_file)
-        self._desk.take_plan(charge.plan, charge.ring, self._hosts[-1])
+        self._desk.take_plan(charge.plan, charge.ring, self._host)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -292,24 +275,12 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
 
-def _agent_counts(hosts: list[AgentHost]) -> dict[str, int]:
-    """Over all agents that this process has had."""
-    total: Counter[str] = Counter()
-    for host in hosts:
-        total.update(asdict(host.counts))
-    return dict(total)
-
-
 def _rss_bytes() -> int:
     return int(STATM.read_text().split()[1]) * PAGE_BYTES
-
-
-def _trace(fault: BaseException) -> str:
-    return "".join(traceback.format_exception(fault))
 
 
 def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """A bug of ours: said once in one line, and the loop goes on for everyone else."""
     fault = context.get("exception")
-    trace = _trace(fault) if isinstance(fault, BaseException) else None
+    trace = "".join(traceback.format_exception(fault)) if isinstance(fault, BaseException) else None
     LOG.error("a callback failed", extra=facts(problem=str(context.get("message")), trace=trace))
