@@ -27,7 +27,23 @@ SILENCE_AT_ONCE: Final = 24_000
 """Samples written at once, so that an hour's pause takes no memory."""
 
 
-class WavFile:
+class _AudioFile:
+    """A file that is closed at the end of its block."""
+
+    def close(self) -> None:
+        """Write what stands at its end."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class WavFile(_AudioFile):
     """16-bit PCM, one channel. OSError for what the disk refuses, also that the file exists."""
 
     def __init__(self, path: Path, rate: int) -> None:
@@ -56,16 +72,8 @@ class WavFile:
         finally:
             self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class OggOpusFile:
+class OggOpusFile(_AudioFile):
     """Opus frames in Ogg (RFC 7845), not decoded. OSError for what the disk refuses, also that the file exists."""
 
     def __init__(self, path: Path) -> None:
@@ -101,14 +109,6 @@ class OggOpusFile:
             self._container.close()
         finally:
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _create(path: Path) -> BinaryIO:

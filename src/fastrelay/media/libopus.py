@@ -19,8 +19,6 @@ from fastrelay.errors import ConfigError
 APPLICATION_VOIP: Final = 2048
 SET_BITRATE: Final = 4002
 SET_COMPLEXITY: Final = 4010
-SET_INBAND_FEC: Final = 4012
-SET_PACKET_LOSS_PERC: Final = 4014
 """Numbers of opus_defines.h, which are part of its ABI."""
 
 
