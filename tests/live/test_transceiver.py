@@ -309,6 +309,23 @@ def test_drain_waits_for_the_last_call_and_turns_others_away(ring_file: Path, ru
     assert not list(run_dir.iterdir())
 
 
+def test_drain_in_the_middle_of_a_replacement_waits_for_the_call(
+    tmp_path: Path, ring_file: Path, run_dir: Path
+) -> None:
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1.5)\nasync def agent(call): await call.played()\n")
+    with TransceiverProcess(*options(ring_file, run_dir), "--agent", "slow:agent", folder=tmp_path) as transceiver:
+        (before,) = transceiver.workers
+        call = transceiver.offer()
+        transceiver.process.send_signal(signal.SIGUSR2)
+        eventually(partial(has_workers, transceiver, 2), "a successor is starting")
+        transceiver.process.send_signal(signal.SIGTERM)
+        transceiver.until(lambda status: status["transceiver"]["state"] == "draining", "it drains")
+        eventually(partial(has_workers, transceiver, 1), "the successor has nothing to stay for", patience_s=30)
+        assert transceiver.workers == [before]
+        assert transceiver.hang_up(call.call_id).status in (200, 204)
+        assert transceiver.process.wait(30) == 0
+
+
 def test_calls_that_outlast_the_drain_are_ended(ring_file: Path, run_dir: Path) -> None:
     with TransceiverProcess(*options(ring_file, run_dir), "--drain-timeout", "1") as transceiver:
         transceiver.offer()
