@@ -183,7 +183,6 @@ def test_session_of_a_form_is_json_or_refused_by_name() -> None:
         (Refusal.TOO_MANY_OFFERS, 0, 429, "rate_limit_error", "1"),
         (Refusal.DRAINING, 5, 503, "server_error", "5"),
         (Refusal.NO_SUCH_CALL, None, 404, "invalid_request_error", None),
-        (Refusal.STALE, None, 412, "invalid_request_error", None),
     ],
 )
 def test_every_refusal_of_the_desk_has_its_status(

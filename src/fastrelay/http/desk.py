@@ -25,8 +25,6 @@ class Refusal(StrEnum):
     """Offers come faster than allowed."""
     DRAINING = "draining"
     NO_SUCH_CALL = "no_such_call"
-    STALE = "stale"
-    """The change was meant for an earlier ICE session of the call."""
 
 
 class CallRefused(FastrelayError):

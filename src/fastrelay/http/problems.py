@@ -21,7 +21,6 @@ _STATUS: Final = {
     Refusal.TOO_MANY_OFFERS: 429,
     Refusal.DRAINING: 503,
     Refusal.NO_SUCH_CALL: 404,
-    Refusal.STALE: 412,
 }
 _RETRIED: Final = frozenset({429, 503})
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
