@@ -74,7 +74,7 @@ export class Call extends EventTarget {
     this.#answer = opened.answer;
     this.#mark("answer");
     await takeAnswer(this.#peer, opened.answer);
-    this.#later(CONNECT_WITHIN_MS, () => this.#isLive || this.#end(new Problem("no_media", "No connection in time.")));
+    this.#later(CONNECT_WITHIN_MS, () => this.#isLive || this.#endUnconnected());
   }
 
   hangUp() {
@@ -146,8 +146,14 @@ export class Call extends EventTarget {
       this.#tell("live");
       this.#followDtls(this.#sender.transport);
     } else if (state === "failed" && !this.#isLive) {
-      this.#end(new Problem("no_media", "The connection failed."));
+      this.#endUnconnected();
     }
+  }
+
+  #endUnconnected() {
+    const addresses = [...this.#answer.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+)/gm)].map(([, address]) => address);
+    const isLocal = addresses.every((address) => address.startsWith("127.") || address === "::1");
+    this.#end(new Problem(isLocal ? "no_media_on_loopback" : "no_media", "No connection in time."));
   }
 
   /** The state of the connection hides a close behind a bad network: only DTLS itself tells the two apart. */

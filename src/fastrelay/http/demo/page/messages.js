@@ -10,6 +10,7 @@ export class Messages {
   #form;
   #list;
   #input;
+  #isOpen = false;
 
   constructor(form, list, onSend) {
     this.#form = form;
@@ -18,7 +19,7 @@ export class Messages {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const text = this.#input.value.trim();
-      if (!text) return;
+      if (!text || !this.#isOpen) return;
       this.add("you", text);
       onSend(text);
       this.#input.value = "";
@@ -27,6 +28,7 @@ export class Messages {
   }
 
   set isOpen(isOpen) {
+    this.#isOpen = isOpen;
     // Not `disabled`, which would take the focus away from someone typing when the call ends.
     this.#input.readOnly = !isOpen;
     this.#form.elements.send.setAttribute("aria-disabled", String(!isOpen));

@@ -33,6 +33,10 @@ const EXPLANATIONS = {
     "No way through for the audio",
     "The call was accepted, but no packet came back. A firewall may be in the way: the relay’s UDP port must be open.",
   ],
+  no_media_on_loopback: [
+    "This browser does not reach a relay at 127.0.0.1",
+    "Firefox keeps WebRTC away from the loopback address. Use a browser of the Chromium family here, or give the relay an address of this machine’s network.",
+  ],
   connection_lost: ["The connection is lost", "The network did not come back in time. Start again when it has."],
   server_hung_up: ["The other side has hung up", "The agent or the server ended the call."],
 };
