@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fastrelay.errors import ConfigError
 from fastrelay.http.client_secrets import LENGTH_MAX, SESSION_BYTES_MAX, SecretError, SecretKeeper
-from fastrelay.http.keys import KEYS_MAX, ApiKeys
+from fastrelay.http.keys import KEYS_MAX, ApiKeys, read_keys
 from fastrelay.routing.keys import KeyRing
 
 NOW_S = 1_800_000_000
@@ -58,18 +58,20 @@ def test_bad_line_is_named_without_its_key(text: str, problem: str) -> None:
 def test_file_must_be_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "api_keys"
     with pytest.raises(ConfigError, match="No such file"):
-        ApiKeys.load(path)
+        read_keys(path)
     path.write_text(f"backend {KEY}\n")
     path.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
-        ApiKeys.load(path)
+        read_keys(path)
     path.chmod(0o600)
-    assert ApiKeys.load(path).find(KEY) == "backend"
+    assert ApiKeys.parse(read_keys(path)).find(KEY) == "backend"
+    path.write_text(f"# {'ü' * 30_000}\n\n  backend \t {KEY}  \n")
+    assert read_keys(path) == f"backend {KEY}\n", "workers get it in one message, whose size is bounded"
     path.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="not UTF-8"):
-        ApiKeys.load(path)
+        read_keys(path)
     with pytest.raises(ConfigError, match="directory"):
-        ApiKeys.load(tmp_path)
+        read_keys(tmp_path)
 
 
 def minted(lifetime_s: int = 60, ring: KeyRing = RING) -> str:

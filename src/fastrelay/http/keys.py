@@ -1,6 +1,6 @@
 """API keys: who may make calls and client secrets.
 
-Lives here: the file's form, and comparing in constant time. Must not live here: where a request carries a key
+Lives here: the file, its form, and comparing in constant time. Must not live here: where a request carries a key
 (authentication), secrets for browsers (client_secrets).
 
 The file has mode 0600 and a line for each key, a name and the key:   billing-team  sk_3f0c…
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -33,22 +34,10 @@ class ApiKeys:
     digests: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read the file. ConfigError when it is missing, open to others than its owner, or has a bad line."""
-        try:
-            text = read_private_file(Path(path)).decode()
-        except UnicodeDecodeError:
-            raise ConfigError(str(path), "not UTF-8") from None
-        return cls.parse(text, source=str(path))
-
-    @classmethod
     def parse(cls, text: str, *, source: str = "API keys") -> Self:
         """Read the file's content. No error repeats a key."""
         digests: dict[str, bytes] = {}
-        for number, line in enumerate(text.splitlines(), 1):
-            words = line.split()
-            if not words or words[0].startswith("#"):
-                continue
+        for number, words in _entries(text):
             where = f"{source}: line {number}"
             if len(words) != 2:
                 raise ConfigError(where, "must be a name and a key")
@@ -74,6 +63,27 @@ class ApiKeys:
             if hmac.compare_digest(known, digest):
                 found = name
         return found
+
+
+def read_keys(path: Path) -> str:
+    """The file's content without comments, seen to be usable.
+
+    ConfigError when it is missing, open to others than its owner, or has a bad line.
+    """
+    try:
+        text = read_private_file(path).decode()
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), "not UTF-8") from None
+    ApiKeys.parse(text, source=str(path))
+    return "".join(f"{' '.join(words)}\n" for _, words in _entries(text))
+
+
+def _entries(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Lines that say something, by number, as words."""
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if words and not words[0].startswith("#"):
+            yield number, words
 
 
 def _digest(key: str) -> bytes:

@@ -1,8 +1,8 @@
-"""Messages between the processes of one relay: JSON that may carry descriptors, borders kept.
+"""Messages between the processes of one relay or transceiver: JSON that may carry descriptors, borders kept.
 
 Lives here: one message in, one message out, over a SOCK_SEQPACKET socket. Must not live here: what the messages mean
-(relay.orders, observe.admin). Both ends belong to one operator, yet what arrives is checked: the two may be of
-different releases.
+(relay.orders, transceiver.worker.orders, observe.admin). Both ends belong to one operator, yet what arrives is
+checked: the two may be of different releases.
 """
 
 from __future__ import annotations

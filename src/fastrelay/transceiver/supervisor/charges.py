@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from fastrelay.errors import ConfigError
-from fastrelay.http.keys import ApiKeys
-from fastrelay.io.private_file import read_private_file
+from fastrelay.http.keys import read_keys
 from fastrelay.routing.keys import KeyRing
 from fastrelay.transceiver.supervisor.settings import Signalling, TransceiverSettings
 from fastrelay.transceiver.worker.orders import Charge
@@ -74,12 +72,5 @@ def _origins(http: Signalling) -> tuple[str, ...]:
 
 
 def read_api_keys(path: Path | None) -> str | None:
-    """The content of the file, seen to be usable. ConfigError when it is not; None without one."""
-    if path is None:
-        return None
-    try:
-        text = read_private_file(path).decode()
-    except UnicodeDecodeError:
-        raise ConfigError(str(path), "not UTF-8") from None
-    ApiKeys.parse(text, source=str(path))
-    return text
+    """What workers get of the file, seen to be usable. ConfigError when it is not; None without one."""
+    return None if path is None else read_keys(path)
