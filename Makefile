@@ -108,7 +108,7 @@ format: setup ## let ruff format the Python
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup packages-bench ## the packet path beside its floors, then the micro benchmarks
+bench: setup packages-bench packages-browser ## the packet path beside its floors, calls beside aiortc, then the micro benchmarks
 	$(BIN)/python -m bench $(BENCH_ARGS)
 	@if compgen -G 'bench/micro/test_*.py' >/dev/null; then $(BIN)/python -m pytest bench/micro; fi
 
