@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fastrelay.routing import KeyRing
+from fastrelay.transceiver.supervisor.crew import HANG_AFTER_S
 from fastrelay.transceiver.worker.plan import socket_name
 from tests.live.ends import eventually
 from tests.live.process import COMMAND, is_running
@@ -151,6 +153,24 @@ def test_hung_worker_is_ended_and_replaced(ring_file: Path, run_dir: Path) -> No
         transceiver.log.until(lambda line: "worker is stuck and is ended" in line)
         transceiver.until(lambda status: status["transceiver"]["workers"][0]["state"] == "serving", "it is replaced")
         assert transceiver.service["workers"][0]["hangs"] == 1
+
+
+def test_machine_that_was_frozen_for_a_while_ends_no_call(ring_file: Path, run_dir: Path) -> None:
+    """The supervisor is the first to wake, and has heard of nobody for longer than a worker may be silent."""
+    with TransceiverProcess(*options(ring_file, run_dir)) as transceiver:
+        call = transceiver.offer()
+        before = transceiver.workers
+        processes = [transceiver.process.pid, *before]
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(HANG_AFTER_S + 0.5)
+        os.kill(processes[0], signal.SIGCONT)
+        assert transceiver.told("/livez").status == 200, "it is awake, and has looked at its workers"
+        os.kill(processes[1], signal.SIGCONT)
+        transceiver.until(lambda status: status["totals"]["calls"] == 1, "its worker speaks again")
+        assert transceiver.workers == before
+        assert transceiver.service["workers"][0]["hangs"] == 0
+        assert transceiver.hang_up(call.call_id).status in (200, 204)
 
 
 def test_workers_of_a_dead_supervisor_keep_their_calls_and_let_go_of_the_port(ring_file: Path, run_dir: Path) -> None:

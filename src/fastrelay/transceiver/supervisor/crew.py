@@ -29,6 +29,8 @@ START_PATIENCE_S: Final = 60.0
 """An agent's module may load a model."""
 HANG_AFTER_S: Final = 3.0
 """A worker speaks twice a second."""
+BLIND_AFTER_S: Final = 1.0
+"""Between two looks, of which there are ten a second: a supervisor that was held up so long has heard nobody."""
 STOP_PATIENCE_S: Final = 8.0
 """For goodbyes, agents that finish, and answers under way."""
 QUICK_DEATH_S: Final = 10.0
@@ -53,6 +55,7 @@ class Crew:
         self._http = http
         self._neighbourhood = neighbourhood
         self._loop = asyncio.get_running_loop()
+        self._looked_s = self._loop.time()
         self._is_stopping = False
         self._serial = 0
         self._listeners: list[Callable[[WorkerProcess, Word, Mapping[str, Any]], None]] = []
@@ -208,7 +211,14 @@ class Crew:
             LOG.info("worker retired", extra=facts(worker=self.members.pop().index))
 
     def end_stuck(self, now_s: float) -> None:
-        """Processes that have fallen silent are ended; what follows is what follows any death."""
+        """Processes that have fallen silent are ended; what follows is what follows any death.
+
+        A machine or a container that was frozen wakes in any order: what it slept through was no silence of theirs.
+        """
+        was_blind, self._looked_s = now_s - self._looked_s > BLIND_AFTER_S, now_s
+        if was_blind:
+            for process in self.processes:
+                process.heard_s = now_s
         for member in self.members:
             for process in member.processes:
                 silent_s = now_s - process.heard_s
