@@ -120,7 +120,7 @@ bench-gate: setup packages-bench ## instructions per packet, exact; fails above 
 asan: $(VENV_ASAN)/.built packages-deploy c-test ## the suite over extensions built with ASan and UBSan
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
-	$(VENV_ASAN)/bin/python -m pytest -m 'not packaging' --ignore=tests/load $(PYTEST_ARGS)
+	$(VENV_ASAN)/bin/python -m pytest -m 'not packaging' --ignore=tests/load --ignore=tests/e2e $(PYTEST_ARGS)
 
 .PHONY: dist
 dist: setup ## sdist and wheel in dist/
