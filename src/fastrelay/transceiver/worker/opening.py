@@ -127,7 +127,15 @@ def _pin(cpu: int | None) -> None:
 
 
 def open_port(plan: WorkerPlan, ring: KeyRing) -> OpenTrunkPort:
-    """The first trunk port of its range that is free: predecessors and neighbours have theirs."""
+    """Its trunk port; what the host has not granted it is told."""
+    port = _first_free_port(plan, ring)
+    for warning in port.warnings:
+        LOG.warning("the host did not grant an option", extra=facts(problem=warning))
+    return port
+
+
+def _first_free_port(plan: WorkerPlan, ring: KeyRing) -> OpenTrunkPort:
+    """Of its range: predecessors and neighbours have theirs."""
     ip, first = plan.trunk
     ports = range(first, first + TRUNK_PORTS) if first else range(1)
     for port in ports:

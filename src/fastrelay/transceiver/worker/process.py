@@ -91,9 +91,7 @@ class Worker:
         self._desk.start()
         await self._doors.open(self._sockets, tls=self._tls)
         self._loop.add_reader(self._channel.fileno(), self._take_messages)
-        self._say(
-            Word.READY, trunk=list(self._port.address), release=version("fastrelay"), warnings=self._port.warnings
-        )
+        self._say(Word.READY, trunk=list(self._port.address), release=version("fastrelay"))
         heartbeat = self._loop.create_task(self._beat())
         try:
             await self._is_over.wait()
