@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
 from fastrelay.transceiver.session.session import Session
+from fastrelay.transceiver.trunk_port import Path
 from fastrelay.transceiver.worker.exchange import PATHS_PER_CALL_MAX
+from fastrelay.wire.demux import PacketClass, classify
 from fastrelay.wire.stun import build_check
 from tests.emulator.browser import Browser, Remote
 from tests.emulator.network import Datagram
@@ -180,6 +183,33 @@ def test_call_that_a_fault_ends_leaves_no_agent_behind(monkeypatch: pytest.Monke
         assert (stage.exchange.tokens_known, stage.exchange.paths_known) == (0, 0)
 
     on_stage(play)  # which waits for all agents to end
+
+
+def test_send_that_fails_stops_no_audio(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(stage: Stage, offer: str) -> None:
+        _, browser = await connected(stage, offer)
+        sends = 0
+        has_gone_on = asyncio.Event()
+
+        def send(frames: Iterable[tuple[Path, bytes]]) -> None:
+            nonlocal sends
+            if any(classify(payload) is PacketClass.SRTP for _, payload in frames):
+                sends += 1
+                if sends == 1:
+                    raise OSError("no room for another relay")
+                has_gone_on.set()
+
+        faults: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault["exception"]))
+        monkeypatch.setattr(stage.port, "send", send)
+        browser.speak(OPUS_FRAME)
+        browser.speak(OPUS_FRAME)
+        stage.deliver(browser.take_outgoing())
+        stage.exchange.turn()  # nothing comes in from here on
+        await asyncio.wait_for(has_gone_on.wait(), 5)
+        assert [str(fault) for fault in faults] == ["no room for another relay"]
+
+    on_stage(play)
 
 
 def test_client_that_closes_ends_its_call() -> None:

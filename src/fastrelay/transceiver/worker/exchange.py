@@ -154,10 +154,9 @@ class Exchange:
                     break
                 self._take(frames, self._loop.time())
             self._send_due(self._loop.time())
-        finally:
+        finally:  # a fault in one call's part must not cost the others theirs
             self._is_in_turn = False
-        self._send_outbox()
-        self._arm_pace(self._loop.time())
+            self._finish_turn()
 
     def _take(self, frames: list[tuple[Path, bytes]], now_s: float) -> None:
         calls, sealed = self._sort(frames, now_s)
@@ -304,6 +303,12 @@ class Exchange:
             self.counts.sent += len(outbox)
             self.port.send(outbox)
 
+    def _finish_turn(self) -> None:
+        try:
+            self._send_outbox()
+        finally:
+            self._arm_pace(self._loop.time())
+
     def _arm_pace(self, now_s: float) -> None:
         due_s = self.pacer.next_due_s
         if due_s is None or (self._pace_timer is not None and self._pace_s <= due_s):
@@ -315,9 +320,10 @@ class Exchange:
 
     def _pace(self) -> None:
         self._pace_timer = None
-        self._send_due(self._loop.time())
-        self._send_outbox()
-        self._arm_pace(self._loop.time())
+        try:
+            self._send_due(self._loop.time())
+        finally:
+            self._finish_turn()
 
     def _tick(self) -> None:
         self.port.tick()
