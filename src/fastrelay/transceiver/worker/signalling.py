@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastrelay.errors import ConfigError
 from fastrelay.http.settings import HttpSettings
+from fastrelay.io.private_file import read_private_file
 from fastrelay.transceiver.worker.orders import Charge
 
 
@@ -34,8 +35,13 @@ def tls_context(certificate_file: Path | None, key_file: Path | None) -> ssl.SSL
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(certificate_file, key_file)
+        # without a password OpenSSL would ask for that of an encrypted key on the terminal, and wait
+        context.load_cert_chain(certificate_file, key_file, password="")
     except OSError as error:  # an SSLError is one
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigError("http.certificate_file", f"{certificate_file} with {key_file}: {reason}") from None
+    try:
+        read_private_file(key_file)
+    except ConfigError as error:
+        raise ConfigError("http.key_file", f"{key_file}: {error.problem}") from error
     return context
