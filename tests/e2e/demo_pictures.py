@@ -52,6 +52,7 @@ def take(page: DemoPage) -> None:
     page.browser.run(
         "const text = document.querySelector('#text'); text.value = 'Is anyone there?'; text.form.requestSubmit()"
     )
+    page.browser.run("document.querySelector('#microphone').selectedOptions[0].text = 'System default'")
     page.heard(PACKETS_TO_SHOW, within_s=60)
     page.browser.prefer(color_scheme="light")
     page.browser.screenshot(IMAGES / "demo.png", width=DESK_PX)

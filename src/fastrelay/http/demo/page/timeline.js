@@ -47,7 +47,7 @@ export class SetupTimeline {
   /** Show the server's own clock beside ours: milliseconds since it had the offer. */
   showServer(setup) {
     const steps = Object.entries(AT_SERVER).filter(([step]) => typeof setup?.[step] === "number");
-    const told = steps.map(([step, name]) => `${name} ${setup[step].toFixed(0)} ms`);
+    const told = steps.map(([step, name]) => `${name} ${setup[step].toFixed(0)}\u00a0ms`);
     this.#aside.textContent = told.length ? `At the server, from the offer on: ${told.join(", ")}.` : "";
   }
 
