@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from fastrelay.cli import up
 from fastrelay.cli.demo.child import Child
 from fastrelay.errors import PeerError
 from tests.e2e.aiortc_client import caller
@@ -49,7 +51,7 @@ def test_page_is_served_and_a_call_is_carried_shown_and_summed_up() -> None:
             await made.call()
             await made.ear.until(frames=50)
             for pattern in (
-                r"serving  calls 1  flows 1  up [\d.,]+/s .*",
+                r"serving  calls 1  flows [12]  up [\d.,]+/s .*",
                 r"agent   1 call, hears [\d.]+/s, says [\d.]+/s",
             ):
                 await asyncio.to_thread(out.until, re.compile(pattern).fullmatch)
@@ -60,7 +62,7 @@ def test_page_is_served_and_a_call_is_carried_shown_and_summed_up() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(15) == 0
         lines = out.rest()
-        assert any(line.startswith("flows   created 1, confirmed 1") for line in lines)
+        assert any(re.match(r"flows   created [12], confirmed [12]", line) for line in lines)
         outcome = re.fullmatch(r"agent   1 call, heard ([\d,]+) packets, said ([\d,]+)", lines[-1])
         assert outcome, lines[-1]
         assert min(int(each.replace(",", "")) for each in outcome.groups()) >= 50
@@ -104,6 +106,15 @@ def test_bad_argument_is_refused(arguments: tuple[str, ...], says: str) -> None:
     assert says in done.stderr
 
 
+def test_relay_is_at_the_machines_own_address_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert up._relay_addresses("192.0.2.7") == ["192.0.2.7"], "where one was asked for"
+    first, *own = up._relay_addresses("127.0.0.1")
+    assert first == "127.0.0.1"
+    assert not [ip for ip in own if ipaddress.ip_address(ip).is_loopback]
+    monkeypatch.setattr(up, "ELSEWHERE", ("255.255.255.255", 9))  # refused, as everywhere without a network
+    assert up._relay_addresses("127.0.0.1") == ["127.0.0.1"]
+
+
 def test_port_that_is_taken_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -117,6 +128,6 @@ def test_port_that_is_taken_is_one_line() -> None:
 
 def test_process_that_cannot_start_is_reported() -> None:
     with Child("fastrelay.cli.demo.relay") as child:
-        child.start({"ring": "not a ring", "ip": "127.0.0.1", "run_dir": "/nowhere"})
+        child.start({"ring": "not a ring"})
         with pytest.raises(PeerError, match="did not start"):
             child.wait_for_report()

@@ -7,6 +7,7 @@ Lives here: starting and ending them together, and what is shown. Must not live 
 from __future__ import annotations
 
 import ipaddress
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -28,6 +29,9 @@ from fastrelay.routing.keys import KeyRing
 from fastrelay.wire.address import parse_endpoint
 
 HTTP_PORT = 8080
+LOOPBACK = "127.0.0.1"
+ELSEWHERE = ("192.0.2.1", 9)
+"""An address of nobody's (RFC 5737)."""
 REFRESH_S = 1.0
 LOOK_S = 0.05
 ADMIN_PATIENCE_S = 10.0
@@ -47,7 +51,8 @@ ADMIN_PATIENCE_S = 10.0
     default=f"127.0.0.1:{HTTP_PORT}",
     show_default=True,
     metavar="ADDR:PORT",
-    help="Address of the demo page and of signalling. The relay listens at the same one; who reaches it may call.",
+    help="Address of the demo page and of signalling; who reaches it may call. The relay listens at the same one, and "
+    "for 127.0.0.1 at this machine's own, too.",
 )
 @click.option(
     "--seconds",
@@ -81,7 +86,7 @@ def up(*, agent: str, http_text: str, seconds: float | None) -> None:
         transceiver = stack.enter_context(Child("fastrelay.cli.demo.transceiver"))
         relay = stack.enter_context(Child("fastrelay.cli.demo.relay"))
         run_dirs = [folder / "relay", folder / "transceiver"]
-        relay.start({"ring": ring.build(), "ip": ip, "run_dir": str(run_dirs[0])})
+        relay.start({"ring": ring.build(), "ip": ip, "listen": _relay_addresses(ip), "run_dir": str(run_dirs[0])})
         clients: list[str] = relay.wait_for_report()["clients"]
         transceiver.start(
             {
@@ -110,6 +115,19 @@ def _address(text: str) -> tuple[str, int]:
     if ipaddress.ip_address(ip).is_unspecified:
         raise ConfigError("--http", f"{ip} is no address that a browser could send to; name one of this machine's")
     return ip, port
+
+
+def _relay_addresses(ip: str) -> list[str]:
+    """Where the relay listens: on loopback, and at this machine's own address: Firefox sends nothing to loopback."""
+    if ip != LOOPBACK:
+        return [ip]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(ELSEWHERE)  # asks the kernel for the way there; nothing is sent
+        except OSError:
+            return [ip]  # a machine without a network
+        own: str = probe.getsockname()[0]
+    return list(dict.fromkeys((ip, own)))
 
 
 class _Watch:

@@ -39,7 +39,7 @@ def main() -> None:
 def settings_of(plan: dict[str, Any]) -> RelaySettings:
     ring = KeyRing.parse(plan["ring"].encode())
     return RelaySettings(
-        listen=((plan["ip"], 0),),
+        listen=tuple([(ip, 0) for ip in plan["listen"]]),
         trunk=(plan["ip"], 0),
         allowed=(parse_network(plan["ip"]),),
         load_keys=lambda: ring,
