@@ -6,7 +6,6 @@ Lives here: the command, its help, and what stands on standard output. Must not 
 
 from __future__ import annotations
 
-import asyncio
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +16,6 @@ from fastrelay.cli.transceiver_options import transceiver_options
 from fastrelay.observe.logs import configure
 from fastrelay.transceiver.supervisor.configuration import errors_at_their_place, load_transceiver_settings
 from fastrelay.transceiver.supervisor.settings import TransceiverSettings
-from fastrelay.transceiver.supervisor.supervisor import Supervisor
 
 
 @click.command()
@@ -47,6 +45,11 @@ def transceiver(*, config_path: Path | None, flags: dict[str, object]) -> None:
 
     settings = read_settings()
     configure(settings.log_form)
+    # asyncio and the HTTP library take most of a second to load, which no other command should wait for
+    import asyncio  # noqa: PLC0415
+
+    from fastrelay.transceiver.supervisor.supervisor import Supervisor  # noqa: PLC0415
+
     supervisor = Supervisor(settings, read_settings=read_settings, release=version("fastrelay"))
 
     def say_ready() -> None:
