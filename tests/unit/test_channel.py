@@ -89,3 +89,18 @@ def test_longer_message_than_a_channel_sends_is_refused() -> None:
         raw.send(b'{"x":"' + b"x" * MESSAGE_BYTES_MAX + b'"}')
         with pytest.raises(PeerError, match="cut short"):
             channel.receive(timeout_s=1.0)
+
+
+def test_what_waits_is_taken_at_once_and_nonsense_is_told(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    nonsense: list[PeerError] = []
+    assert list(theirs.waiting(8, nonsense.append)) == []
+    for number in range(3):
+        ours.send({"number": number})
+    assert [message.body for message in theirs.waiting(2, nonsense.append) if message] == [{"number": 0}, {"number": 1}]
+    os.write(ours.fileno(), b"[]")
+    ours.send({"number": 3})
+    ours.close()
+    found = list(theirs.waiting(8, nonsense.append))
+    assert [None if message is None else message.body for message in found] == [{"number": 2}, {"number": 3}, None]
+    assert len(nonsense) == 1

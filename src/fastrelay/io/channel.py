@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -96,6 +96,20 @@ class Channel:
         return Message(
             _parse(text, descriptors, is_cut=bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))), descriptors
         )
+
+    def waiting(self, at_most: int, on_nonsense: Callable[[PeerError], None]) -> Iterator[Message | None]:
+        """What has arrived, without waiting for more; None comes last, when the other end has gone."""
+        for _ in range(at_most):
+            try:
+                message = self.receive()
+            except TimeoutError:
+                return
+            except PeerError as error:
+                on_nonsense(error)
+                continue
+            yield message
+            if message is None:
+                return
 
 
 def _parse(text: bytes, descriptors: list[int], *, is_cut: bool) -> Mapping[str, Any]:

@@ -44,14 +44,7 @@ class Inbox:
 
     def take(self) -> bool:
         """Everything that has arrived. False when the supervisor is gone."""
-        for _ in range(MESSAGES_AT_ONCE):
-            try:
-                message = self._channel.receive()
-            except TimeoutError:
-                return True
-            except PeerError as error:
-                LOG.warning("a message of the supervisor is ignored", extra=facts(problem=error.problem))
-                continue
+        for message in self._channel.waiting(MESSAGES_AT_ONCE, _ignore):
             if message is None:
                 return False
             try:
@@ -85,6 +78,10 @@ class Inbox:
 
     def _gone(self, message: Message) -> None:
         self._observed.take_pages(_worker_of(message.body), None)
+
+
+def _ignore(nonsense: PeerError) -> None:
+    LOG.warning("a message of the supervisor is ignored", extra=facts(problem=nonsense.problem))
 
 
 def _worker_of(body: Mapping[str, Any]) -> int:

@@ -126,18 +126,14 @@ class WorkerProcess:
     # --- what comes from it
 
     def _take_messages(self) -> None:
-        for _ in range(MESSAGES_AT_ONCE):
-            try:
-                message = self._channel.receive()
-            except TimeoutError:
-                return
-            except PeerError as error:
-                LOG.warning("a message of a worker is ignored", extra=facts(worker=self.index, problem=error.problem))
-                continue
+        for message in self._channel.waiting(MESSAGES_AT_ONCE, self._ignore):
             if message is None:
                 self._loop.remove_reader(self._channel.fileno())
-                return
-            self._take(message)
+            else:
+                self._take(message)
+
+    def _ignore(self, nonsense: PeerError) -> None:
+        LOG.warning("a message of a worker is ignored", extra=facts(worker=self.index, problem=nonsense.problem))
 
     def _take(self, message: Message) -> None:
         message.close()
@@ -146,9 +142,7 @@ class WorkerProcess:
         try:
             word = Word(str(body.get("kind")))
         except ValueError:
-            LOG.warning(
-                "a message of a worker is ignored", extra=facts(worker=self.index, problem=f"{body.get('kind')!r}")
-            )
+            self._ignore(PeerError(f"unknown kind {body.get('kind')!r}"))
             return
         if word is Word.STATUS and isinstance(body.get("status"), dict):
             self.status = body["status"]

@@ -156,18 +156,11 @@ class Worker:
     # --- what is ordered
 
     def _take_messages(self) -> None:
-        for _ in range(MESSAGES_AT_ONCE):
-            try:
-                message = self._channel.receive()
-            except TimeoutError:
-                return
-            except PeerError as error:
-                LOG.warning("a message of the supervisor is ignored", extra=facts(problem=error.problem))
-                continue
+        for message in self._channel.waiting(MESSAGES_AT_ONCE, _ignore):
             if message is None:
                 self._supervisor_has_gone()
-                return
-            self._take(message)
+            else:
+                self._take(message)
 
     def _take(self, message: Message) -> None:
         message.close()
@@ -271,6 +264,10 @@ class Worker:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _ignore(nonsense: PeerError) -> None:
+    LOG.warning("a message of the supervisor is ignored", extra=facts(problem=nonsense.problem))
 
 
 def _rss_bytes() -> int:
