@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
 import os
 import re
+import select
 import sys
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import pytest
 
@@ -92,6 +95,37 @@ def test_lines_go_to_what_standard_error_is_at_the_time(monkeypatch: pytest.Monk
         monkeypatch.setattr(sys, "stderr", stream)
         LOG.info("here")
         assert stream.getvalue().endswith("here\n")
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryIO]:
+    """Standard error is a pipe with room for one page; its other end."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream, os.fdopen(reader, "rb", buffering=0) as end:
+        monkeypatch.setattr(sys, "__stderr__", stream)
+        configure("json", stream)
+        size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4 * select.PIPE_BUF)
+        os.write(writer, b"." * (size - select.PIPE_BUF))
+        yield end
+
+
+@pytest.mark.parametrize("length", [10, 900, 6000], ids=["short", "long", "longer than a page"])
+def test_collector_that_stands_still_holds_nobody_up(unread: BinaryIO, length: int) -> None:
+    for number in range(logging.INFO, logging.INFO + 1000):
+        LOG.log(number, "x" * length)  # of another level each, or the throttle would take them
+    unread.read(1 << 20)
+    LOG.info("read again")
+    *_, told, line = (text for text in unread.read(1 << 20).splitlines() if text)
+    assert json.loads(line)["msg"] == "read again"
+    found = json.loads(told)
+    assert (found["level"], found["msg"]) == ("warning", "lines lost, nobody read them")
+    assert 900 < found["count"] <= 1000
+
+
+def test_reader_that_has_gone_is_no_error(unread: BinaryIO, capfd: pytest.CaptureFixture[str]) -> None:
+    unread.close()
+    LOG.error("nobody hears this")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_configuring_again_does_not_double_lines() -> None:

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import re
+import select
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -92,6 +93,9 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     It starts no thread, so what is owed is told with the next line, by tell_suppressed(), or at the end. Without a
     stream it looks sys.stderr up for each line: a live view puts its own in that place while it is on the screen.
+
+    The process's own standard error is never waited for: a collector of logs that stands still must not stand in the
+    way of calls. Lines that find no room are lost, and counted in the first one that does.
     """
 
     def __init__(self, stream: TextIO | None, *, clock_s: Callable[[], float]) -> None:
@@ -100,6 +104,9 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._clock_s = clock_s
         self._throttle = Throttle()
         self._pid = os.getpid()
+        self._lost = 0
+        self._is_cut = False
+        """The last line that was written is not whole."""
 
     def emit(self, record: logging.LogRecord) -> None:
         throttle = self._own_throttle()
@@ -134,14 +141,43 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def _tell(self, owed: list[Suppressed]) -> None:
         for message, level, count in owed:
-            line = logging.LogRecord("fastrelay", level, __file__, 0, "lines suppressed", None, None)
-            line.__dict__.update(facts(like=message, count=count, within_s=WINDOW_S))
-            self._write(line)
+            self._write(_own_line(level, "lines suppressed", like=message, count=count, within_s=WINDOW_S))
 
     def _write(self, record: logging.LogRecord) -> None:
         if self._follows_stderr:
             self.stream = sys.stderr
-        super().emit(record)
+        if sys.__stderr__ is None or self.stream is not sys.__stderr__:
+            super().emit(record)
+            return
+        if self._lost:
+            told = _own_line(logging.WARNING, "lines lost, nobody read them", count=self._lost)
+            if self._write_at_once(told):
+                self._lost = 0
+        self._lost += not self._write_at_once(record)
+
+    def _write_at_once(self, record: logging.LogRecord) -> bool:
+        """Whether there was room for the whole line."""
+        # past the stream: whoever prints to it, and waits, holds its lock
+        descriptor = self.stream.fileno()
+        text = self.terminator * self._is_cut + self.format(record) + self.terminator
+        line = text.encode(errors="backslashreplace")
+        ready = select.poll()
+        ready.register(descriptor, select.POLLOUT)
+        for at in range(0, len(line), select.PIPE_BUF):
+            if not ready.poll(0):
+                return False
+            try:
+                os.write(descriptor, line[at : at + select.PIPE_BUF])
+            except OSError:  # its reader has gone
+                return False
+            self._is_cut = at + select.PIPE_BUF < len(line)
+        return True
+
+
+def _own_line(level: int, message: str, **values: object) -> logging.LogRecord:
+    line = logging.LogRecord("fastrelay", level, __file__, 0, message, None, None)
+    line.__dict__.update(facts(**values))
+    return line
 
 
 def _shown(name: str, value: object) -> object:
