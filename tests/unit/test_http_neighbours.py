@@ -305,3 +305,13 @@ def test_offer_is_handed_on_for_those_alone_who_may_call() -> None:
         assert len(second.desk.requests) == asked
 
     two_workers(scene, CLOSED)
+
+
+def test_connection_that_has_brought_a_call_ends_where_neighbours_could_take_the_next() -> None:
+    async def scene(first: Served, second: Served) -> None:
+        for server, connection in ((first, "close"), (second, None)):
+            async with server.client.post("/whip", data=offers.load("chrome156"), headers=SDP) as answer:
+                assert answer.status == 201
+                assert answer.headers.get("Connection") == connection
+
+    two_workers(scene)

@@ -77,7 +77,7 @@ def at_home(endpoint: Endpoint) -> Endpoint:
 
 
 def by_a_successor(endpoint: Endpoint) -> Endpoint:
-    """Answer, if this worker drains, as a neighbour does that takes calls.
+    """Answer, if this worker drains, as a neighbour does that takes calls; spread calls over all of them.
 
     A worker that is replaced takes no more connections, but those that are kept alive lead to it for as long as it has
     calls, and their clients must not hear that the machine is about to stop.
@@ -93,7 +93,11 @@ def by_a_successor(endpoint: Endpoint) -> Endpoint:
             taken = await front.neighbours.hand_to_any(request, others, await read_bounded(request))
             if taken is not None:
                 return taken
-        return await endpoint(request)
+        response = await endpoint(request)
+        if response.status == 201 and front.desk.neighbours():
+            # connections are taken by whoever is idle, but one that is kept would bring all its calls to one worker
+            response.force_close()
+        return response
 
     return answer
 
