@@ -73,7 +73,9 @@ run: setup ## start fastrelay on this machine, with a live view
 
 .PHONY: test
 test: setup packages-deploy packages-browser c-test ## every test: C, unit, data plane, pairs, live, browser, deployment, rules
-	$(BIN)/python -m pytest -m 'not packaging' $(PYTEST_ARGS)
+	@# a run of their own: the browser and its call last until the end of it, and tests under load want the machine
+	$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest tests/e2e)
+	$(BIN)/python -m pytest -m 'not packaging' $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--ignore=tests/e2e)
 
 .PHONY: soak
 soak: setup ## at full length, with figures: floods beside live calls; crash, upgrade, reload and memory under load
