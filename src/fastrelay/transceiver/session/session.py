@@ -235,6 +235,8 @@ class Session:
             self.dtls.close(now_s)
             self._collect(now_s)
         self._enter(State.ENDED)
+        # libsrtp's memory goes now: whoever still holds the session may be a cycle that waits for the collector
+        self.inbound = self.outbound = self.reports = self.sent = None
         self.reason = reason
         self._events.append(Ended(reason))
 
