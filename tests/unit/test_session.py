@@ -246,7 +246,7 @@ def test_nothing_is_taken_or_sent_after_the_end(client: Client) -> None:
     client.session.handle_rtcp(b"\x80\xc8late", 0.0)
     assert not client.session.send(b"late", 0.0)
     assert client.session.next_timer_s() is None
-    assert client.session.inbound is client.session.outbound is client.session.reports is None
+    assert (client.session.inbound, client.session.outbound, client.session.reports) == (None, None, None)
     client.session.handle_timer(1e9)
     assert client.session.take_outgoing() == []
     assert client.heard == {}
