@@ -15,6 +15,7 @@ import pytest
 
 from fastrelay.routing import KeyRing
 from fastrelay.transceiver.supervisor.crew import HANG_AFTER_S
+from fastrelay.transceiver.worker.desk import slot_of
 from fastrelay.transceiver.worker.plan import socket_name
 from tests.live.ends import eventually
 from tests.live.process import COMMAND, is_running
@@ -65,7 +66,7 @@ def refused(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_calls_are_answered_by_any_worker_and_changed_through_any_other(ring_file: Path, run_dir: Path) -> None:
     with TransceiverProcess(*options(ring_file, run_dir, workers=2)) as transceiver:
         calls: list[Answer] = []
-        while len({call.call_id[4:6] for call in calls}) < 2:  # the slot is in a call's first letters
+        while len({slot_of(call.call_id) for call in calls}) < 2:
             calls.append(transceiver.offer())
             assert calls[-1].status == 201, calls[-1].text
             assert "a=candidate:" in calls[-1].text
