@@ -17,8 +17,8 @@ TWICE_AS_FAST_MIN = 1.7
 PACKETS = 8192
 """The queue of bench/load's drain test: fits the smallest receive buffer that is worth having."""
 PAIRS, PAIRS_MAX = 9, 117
-"""The median of nine pairs is between 1.9 and 2.0. Where the machine's own host has other work it has been seen at 1.6 for
-half a minute: then we wait longer for a moment that is ours."""
+"""The median of nine pairs is between 1.9 and 2.0. Where the machine's own host has other work it has been seen at 1.6
+for half a minute: then we wait longer for a moment that is ours."""
 
 
 def test_two_workers_drain_their_queues_nearly_twice_as_fast(tmp_path: Path, ring_file: Path, ring: KeyRing) -> None:
