@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from bench.calls.caller import Caller
-from fastrelay.routing import KeyRing
 from tests.load.call_hall import Hall
 from tests.load.lengths import IS_SOAK
 from tests.load.talkers import PATIENCE_S, Heard
@@ -31,21 +30,6 @@ STRANGE_FIRST_BYTES = [
     pytest.param((128, 144, 200), id="RTP and RTCP"),
     pytest.param(tuple(range(256)), id="anything"),
 ]
-
-
-@pytest.fixture(scope="module")
-def empty_hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
-    folder = tmp_path_factory.mktemp("hall")
-    ring_file = folder / "ring.json"
-    KeyRing.new(now_s=int(time.time())).save(ring_file, is_new=True)
-    with Hall(folder, ring_file) as running:
-        yield running
-
-
-@pytest.fixture
-def hall(empty_hall: Hall) -> Iterator[Hall]:
-    with empty_hall.gathering():
-        yield empty_hall
 
 
 @pytest.fixture

@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 
-import pytest
-
 from bench.calls.caller import Caller
-from fastrelay.routing import KeyRing
 from fastrelay.transceiver.worker.desk import slot_of
 from tests.live.process import is_running
 from tests.load.call_hall import Hall
@@ -26,21 +22,6 @@ PAUSE_MS = 500
 ANSWERED_WITHIN_S = 2.0
 BATCH = 64
 """Of the relay: what one turn has in hand when it dies."""
-
-
-@pytest.fixture(scope="module")
-def empty_hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
-    folder = tmp_path_factory.mktemp("hall")
-    ring_file = folder / "ring.json"
-    KeyRing.new(now_s=int(time.time())).save(ring_file, is_new=True)
-    with Hall(folder, ring_file) as running:
-        yield running
-
-
-@pytest.fixture
-def hall(empty_hall: Hall) -> Iterator[Hall]:
-    with empty_hall.gathering():
-        yield empty_hall
 
 
 def by_worker(callers: list[Caller]) -> dict[int | None, list[Caller]]:

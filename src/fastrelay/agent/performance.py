@@ -17,6 +17,7 @@ import os
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -52,7 +53,7 @@ class Host(Protocol):
     def is_gone(self, performance: Performance) -> None: ...
 
 
-class Performance:
+class Performance(ABC):
     """What both kinds have in common. Everything on the media loop."""
 
     def __init__(self, agent: LoadedAgent, call_id: str, media_loop: asyncio.AbstractEventLoop, host: Host) -> None:
@@ -84,19 +85,19 @@ class Performance:
         if not self._is_gone:
             self._timer = self._media_loop.call_later(LEAVE_S, self._insist)
 
+    @abstractmethod
     def to_media(self, callback: Callable[[], None]) -> None:
         """Have something done on the media loop."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_agent(self, callback: Callable[[], None]) -> None:
         """Have something done on the agent's loop."""
-        raise NotImplementedError
 
-    def _begin(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _begin(self) -> None: ...
 
-    def _cancel(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _cancel(self) -> None: ...
 
     def _insist(self) -> None:
         if not self._has_ended:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import wave
+from abc import ABC, abstractmethod
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -27,12 +28,12 @@ SILENCE_AT_ONCE: Final = 24_000
 """Samples written at once, so that an hour's pause takes no memory."""
 
 
-class _AudioFile:
+class _AudioFile(ABC):
     """A file that is closed at the end of its block."""
 
+    @abstractmethod
     def close(self) -> None:
         """Write what stands at its end."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
