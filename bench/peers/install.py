@@ -1,0 +1,107 @@
+"""Getting what a relay needs onto this machine, each in its own way, or saying why not.
+
+Lives here: Debian packages, Go builds, Python packages beside the environment, and their versions. Must not live here:
+what is done with them.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.load.build import ROOT
+from bench.peers.peer import NotRun
+from bench.peers.running import OUT
+
+GO_SOURCES = ROOT / "bench" / "peers" / "go"
+GO_PROGRAMS = ("relay", "turn")
+# a registry that does not answer must not hold a benchmark
+INSTALL_TIMEOUT_S = 300.0
+# of what an installer said, the last lines say why it failed
+LINES_MAX = 3
+
+
+def run(command: list[str], environment: Mapping[str, str] | None = None, where: Path = ROOT) -> str:
+    """What a command prints; NotRun with its last words when it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=where,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=INSTALL_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotRun(f"{command[0]}: {error}") from error
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines()[-LINES_MAX:]
+        raise NotRun(f"{' '.join(command[:3])}: {' '.join(said) or f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+def debian(*packages: str) -> str:
+    """Installs Debian packages that are missing, starting no service of theirs; returns the last one's version."""
+    if shutil.which("dpkg-query") is None:
+        raise NotRun(f"{packages[-1]} is installed from Debian packages, and this is no Debian machine")
+    missing = [package for package in packages if not debian_version(package)]
+    if missing and os.geteuid() != 0:
+        raise NotRun(f"{' '.join(missing)} is not installed, and only root may")
+    if missing:
+        # a service manager that is told it is in single-user mode starts nothing
+        quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+        run(["apt-get", "install", "--yes", "--no-install-recommends", *missing], quiet)
+    return debian_version(packages[-1])
+
+
+def debian_version(package: str) -> str:
+    """The version of an installed package; empty when it is not."""
+    asked = subprocess.run(
+        ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Version}", package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    status, _, version = asked.stdout.partition(" ")
+    return version if status == "installed" else ""
+
+
+def go_program(name: str) -> Path:
+    """One of our Go relays, built now when it is missing or older than its sources."""
+    target = OUT / name
+    sources = [file for file in GO_SOURCES.rglob("*") if file.is_file()]
+    if not target.exists() or target.stat().st_mtime < max(file.stat().st_mtime for file in sources):
+        OUT.mkdir(parents=True, exist_ok=True)
+        run([go(), "build", "-trimpath", "-o", str(target), f"./{name}"], {"CGO_ENABLED": "0"}, GO_SOURCES)
+    return target
+
+
+def go() -> str:
+    """The Go tool, on the path or where its own archive puts it."""
+    found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if found is None:
+        raise NotRun("no Go tool on this machine: https://go.dev/dl")
+    return found
+
+
+def go_version(module: str | None = None) -> str:
+    """The version of the Go tool, and of a module that a program is built with."""
+    version = run([go(), "env", "GOVERSION"], where=GO_SOURCES).strip()
+    if module is None:
+        return version
+    return f"{version}, {run([go(), 'list', '-m', module], where=GO_SOURCES).strip()}"
+
+
+def python_package(requirement: str) -> Path:
+    """A folder with one pinned Python package for PYTHONPATH: peers must not add to the environment of the project."""
+    folder = OUT / requirement.replace("==", "-")
+    if not folder.exists():
+        beside = folder.with_suffix(".part")
+        shutil.rmtree(beside, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run([*pip, "--no-deps", "--only-binary", ":all:", "--target", str(beside), requirement])
+        beside.rename(folder)
+    return folder
