@@ -21,7 +21,7 @@ C_SOURCES := $(sort $(shell find ext -name '*.c'))
 C_HEADERS := $(sort $(shell find ext -name '*.h'))
 C_TESTS := $(patsubst tests/c/%.c,%,$(sort $(wildcard tests/c/test_*.c)))
 C_FUZZERS := $(patsubst tests/c/%.c,%,$(sort $(wildcard tests/c/fuzz_*.c)))
-C_OTHERS := $(sort $(wildcard tests/c/*.c bench/load/*.c))
+C_OTHERS := $(sort $(wildcard tests/c/*.c bench/load/*.c bench/load/*/*.c))
 CFLAGS_BASE := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -iquote ext
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 

@@ -18,6 +18,7 @@ LIBRARIES = ("-lcrypto",)
 SHARED = (LOAD / "program.c", LOAD / "traffic.c")
 FLOORS = LOAD / "floors"
 BUNDLE = (EXT / "trunk" / "bundle.c", EXT / "crypto" / "cmac.c")
+CALLERS = LOAD / "callers"
 FLOW = tuple(EXT / "flow" / name for name in ("table.c", "quality.c", "journal.c"))
 TABLE = (*FLOW, EXT / "trunk" / "peer.c", *BUNDLE)
 SOURCES: dict[str, tuple[Path, ...]] = {
@@ -26,6 +27,11 @@ SOURCES: dict[str, tuple[Path, ...]] = {
     "floor_send": (FLOORS / "floor_send.c",),
     "generator_up": (LOAD / "generator_up.c", LOAD / "generator.c"),
     "generator_down": (LOAD / "generator_down.c", LOAD / "generator.c", *BUNDLE),
+    "callers": (
+        *(CALLERS / f"{name}.c" for name in ("callers", "clients", "crowd", "play", "servers", "wire")),
+        *BUNDLE,
+    ),
+    "generator_back": (LOAD / "generator_back.c", LOAD / "generator.c"),
     "populate": (LOAD / "populate.c", *TABLE),
     "sink": (LOAD / "sink.c",),
 }

@@ -14,14 +14,14 @@ from fastrelay.wire.stun import build_check
 SESSION_CLIENTS = 128
 
 
-def write_checks(traffic: Traffic) -> Path:
+def write_checks(traffic: Traffic, port: int = TRANSCEIVER_PORT) -> Path:
     """A file for generator_up: length as two bytes, then the check, for each session. Transceivers take turns."""
     ring = KeyRing((Key(Relay.KEY_ID, Relay.SECRET, 0),))
     first = FIRST_TRANSCEIVER.rpartition(".")
     content = b""
     for number in range(max(traffic.transceivers, -(-traffic.clients // SESSION_CLIENTS))):
         address = f"{first[0]}.{int(first[2]) + number % traffic.transceivers}"
-        minted = mint_token(ring, to=(address, TRANSCEIVER_PORT), now_s=time.time())
+        minted = mint_token(ring, to=(address, port), now_s=time.time())
         check = build_check(f"{minted.ufrag}:client", minted.password)
         content += len(check).to_bytes(2, "big") + check
     path = OUT / "checks"

@@ -1,21 +1,11 @@
 #include "traffic.h"
 #include "program.h"
+#include "random.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* xorshift64* (Marsaglia, Vigna): seeded, so that every run has the same sizes and bytes */
-static uint64_t draw(uint64_t *state)
-{
-    uint64_t x = *state;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    *state = x;
-    return x * 0x2545f4914f6cdd1dULL;
-}
 
 static uint32_t common_divisor(uint32_t a, uint32_t b)
 {
@@ -33,7 +23,7 @@ void fr_traffic_open(struct fr_traffic *traffic, int argc, char **argv)
     uint64_t from = fr_option_number(argc, argv, "--size-from", 160);
     uint64_t to = fr_option_number(argc, argv, "--size-to", from);
     uint64_t train = fr_option_number(argc, argv, "--train", 1);
-    uint64_t state = fr_option_number(argc, argv, "--seed", 1) * 2 + 1;
+    uint64_t state = fr_draw_seed(fr_option_number(argc, argv, "--seed", 1));
     if (flows < 1 || flows > (1u << 24) || from < TRAFFIC_SIZE_MIN || to < from || to > TRAFFIC_PACKET_MAX
         || train < 1 || train > TRAFFIC_TRAIN_MAX) {
         fprintf(stderr, "clients 1..16777216, sizes %u..%u, train 1..%u\n", TRAFFIC_SIZE_MIN, TRAFFIC_PACKET_MAX,
@@ -50,9 +40,9 @@ void fr_traffic_open(struct fr_traffic *traffic, int argc, char **argv)
     while (common_divisor(traffic->stride, traffic->flows) != 1)
         traffic->stride += 2;
     for (unsigned i = 0; i < TRAFFIC_SIZES; i++)
-        traffic->sizes[i] = (uint16_t)(from + draw(&state) % (to - from + 1));
+        traffic->sizes[i] = (uint16_t)(from + fr_draw(&state) % (to - from + 1));
     for (unsigned i = 0; i < TRAFFIC_PACKET_MAX; i++)
-        traffic->filler[i] = (uint8_t)(draw(&state) >> 56);
+        traffic->filler[i] = (uint8_t)(fr_draw(&state) >> 56);
 }
 
 struct sockaddr_in fr_traffic_client(const struct fr_traffic *traffic, uint32_t flow)

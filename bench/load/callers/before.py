@@ -1,0 +1,186 @@
+"""What a crowd can stand before: nothing, the relay of this repository, or any peer.
+
+Lives here: starting one and saying where it is reached and how a flow is opened there. Must not live here: the peers
+themselves (bench.peers), what is measured.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from bench.load.build import OUT
+from bench.load.callers.shape import Shape, Target
+from bench.load.checks import write_checks
+from bench.load.failure import BenchFailure
+from bench.load.relay_candidate import Relay
+from bench.load.traffic import CANDIDATE, FIRST_TRANSCEIVER, Traffic
+from bench.peers.peer import Opening, Peer, Route
+
+CHANNEL: Final = 0x4000
+# RFC 8656: requests, attributes; RFC 8489: the cookie
+ALLOCATE, CHANNEL_BIND = 0x0003, 0x0009
+CHANNEL_NUMBER, XOR_PEER_ADDRESS, REQUESTED_TRANSPORT = 0x000C, 0x0012, 0x0019
+COOKIE: Final = 0x2112A442
+UDP: Final = 17
+
+Openings = Callable[[Shape], Path]
+"""Writes the datagrams that open flows and says where they lie."""
+
+
+class Before(Protocol):
+    """Something between the two ends of every call."""
+
+    @property
+    def name(self) -> str:
+        """As the report calls it."""
+
+    def open(self, shape: Shape) -> Target:
+        """Starts it with room for these calls."""
+
+    def pids(self) -> list[int]:
+        """Its processes; empty where there are none."""
+
+    def close(self) -> None:
+        """Ends it. May be called when it has not been started."""
+
+
+class Direct:
+    """Nothing in between: what is measured is the generator and the kernel."""
+
+    name = "direct"
+
+    def open(self, shape: Shape) -> Target:
+        """Clients send to the transceivers."""
+        return Target(self.name, tuple((transceiver(k), shape.transceiver_port) for k in range(shape.transceivers)))
+
+    def pids(self) -> list[int]:
+        """None."""
+        return []
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+class Fastrelay:
+    """The relay, with an empty table: every flow is opened by a real check with a token."""
+
+    name = "fastrelay"
+
+    def __init__(self) -> None:
+        self._relay: Relay | None = None
+
+    def open(self, shape: Shape) -> Target:
+        """Starts the real loop with room for every flow of the shape."""
+        traffic = traffic_of(shape)
+        capacity = max(1 << 17, 1 << (2 * traffic.clients - 1).bit_length())
+        self._relay = Relay("callers", traffic, NeverFilled(), is_up=True, is_populated=False, capacity=capacity)
+        self._relay.start()
+        return Target(
+            self.name,
+            ((CANDIDATE, self._relay.port),),
+            trunk=(CANDIDATE, self._relay.trunk_port),
+            trunk_key=Relay.trunk_key_file(),
+            key_id=Relay.KEY_ID,
+            openings=write_checks(traffic, shape.transceiver_port),
+            stages=1,
+        )
+
+    def pids(self) -> list[int]:
+        """The relay's process."""
+        return [] if self._relay is None else [self._relay.program().pid]
+
+    def close(self) -> None:
+        """Ends the relay."""
+        if self._relay is not None:
+            self._relay.stop()
+            self._relay = None
+
+
+class PeerBefore:
+    """A peer of bench.peers. `openings` writes what its flows are opened with, where the usual ones will not do."""
+
+    def __init__(self, peer: Peer, openings: Openings | None = None) -> None:
+        self.name = peer.name
+        self._peer, self._openings = peer, openings
+
+    def open(self, shape: Shape) -> Target:
+        """Starts the peer."""
+        usual = {Opening.CHECK: write_tokens, Opening.CHANNEL: write_channels}
+        openings = self._openings or usual.get(self._peer.opening)
+        has_channel = self._peer.opening is Opening.CHANNEL
+        self._peer.start(
+            Route(max(shape.flows, shape.calls), (FIRST_TRANSCEIVER, shape.transceiver_port), shape.transceivers)
+        )
+        return Target(
+            self.name,
+            tuple(self._peer.client_endpoints()),
+            openings=None if openings is None else openings(shape),
+            stages=0 if openings is None else 2 if has_channel else 1,
+            channel=CHANNEL if has_channel else 0,
+        )
+
+    def pids(self) -> list[int]:
+        """The peer's processes."""
+        return self._peer.pids()
+
+    def close(self) -> None:
+        """Ends the peer."""
+        self._peer.stop()
+
+
+class NeverFilled:
+    """A candidate that stands before a crowd is not drained."""
+
+    def fill(self, port: int, packets: int) -> int:
+        """Nobody asks for this."""
+        raise BenchFailure(f"{packets} packets for port {port}: a candidate before a crowd is not drained")
+
+    def stop(self) -> None:
+        """Nothing was started."""
+
+
+def transceiver(number: int) -> str:
+    """The address of one of them."""
+    first = struct.unpack("!I", socket.inet_aton(FIRST_TRANSCEIVER))[0]
+    return socket.inet_ntoa(struct.pack("!I", first + number))
+
+
+def traffic_of(shape: Shape) -> Traffic:
+    """The same clients and transceivers, as the drain tests describe them."""
+    return Traffic(max(shape.flows, shape.calls), shape.transceivers, seed=shape.seed, client_port=shape.client_port)
+
+
+def write_tokens(shape: Shape) -> Path:
+    """Checks whose ufrag is a route token."""
+    return write_checks(traffic_of(shape), shape.transceiver_port)
+
+
+def write_channels(shape: Shape) -> Path:
+    """For each transceiver an allocation and a channel to it, from a TURN server that asks for no password."""
+    content = b""
+    for number in range(shape.transceivers):
+        address = struct.unpack("!I", socket.inet_aton(transceiver(number)))[0] ^ COOKIE
+        peer = struct.pack("!xBHI", 1, shape.transceiver_port ^ COOKIE >> 16, address)
+        allocate = request(ALLOCATE, attribute(REQUESTED_TRANSPORT, struct.pack("!B3x", UDP)))
+        bind = request(
+            CHANNEL_BIND, attribute(CHANNEL_NUMBER, struct.pack("!H2x", CHANNEL)) + attribute(XOR_PEER_ADDRESS, peer)
+        )
+        content += b"".join(len(each).to_bytes(2, "big") + each for each in (allocate, bind))
+    path = OUT / "channels"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def request(kind: int, attributes: bytes) -> bytes:
+    """A STUN request. All clients may use one transaction id: a server tells them apart by their addresses."""
+    return struct.pack("!HHI12s", kind, len(attributes), COOKIE, kind.to_bytes(12, "big")) + attributes
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute whose value needs no padding."""
+    return struct.pack("!HH", kind, len(value)) + value

@@ -1,0 +1,148 @@
+"""A crowd of simulated calls before one target: the generator's process, what it is told and what it says.
+
+Lives here: starting it, its commands, its answers as values. Must not live here: what is concluded from them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import struct
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from bench.load import build, cpu
+from bench.load.callers.histogram import BUCKETS, Histogram
+from bench.load.callers.result import Result, Way
+from bench.load.callers.shape import Endpoint, Shape, Talk, Target
+from bench.load.failure import BenchFailure
+from bench.load.process import Program
+from bench.load.sockets import socket_state
+
+HISTOGRAM = struct.Struct(f"={BUCKETS}Q")
+LATENCY_UP, LATENCY_DOWN, LATE_UP, LATE_DOWN, OPENING = range(5)
+PAGE_BYTES: Final = HISTOGRAM.size * 5
+OPEN_PER_S = 20_000
+OPEN_TRIES = 5
+PATIENCE_MS = 300
+COUNTED = frozenset(field.name for field in fields(Way)) - {"latency", "late"}
+
+
+class Crowd:
+    """The generator before a target. A context: the process ends with it."""
+
+    def __init__(self, shape: Shape, target: Target) -> None:
+        self.shape, self.target = shape, target
+        build.OUT.mkdir(parents=True, exist_ok=True)
+        self._path = build.OUT / f"callers-{shape.transceiver_port}.page"
+        self._path.unlink(missing_ok=True)
+        command = [str(build.program("callers")), "--page", str(self._path), *shape.options(), *target.options()]
+        self._program = Program(command, cpu.OTHERS_CPU, cpu.NICE_GENERATOR)
+        self._page = mapped(self._path)
+        self._aim()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the process and removes its page."""
+        self._program.stop()
+        self._page.close()
+        self._path.unlink(missing_ok=True)
+
+    def open(self, first: int, count: int, rate: int, patience_ms: int = PATIENCE_MS) -> Result:
+        """One opening of each of these calls that still needs one, at a rate: a storm, when the rate is high."""
+        return self._ask(f"open {first} {count} {rate} {patience_ms}")
+
+    def open_all(self, rate: int = OPEN_PER_S) -> None:
+        """Opens every call, again where an answer stayed away; BenchFailure when some stay closed."""
+        wanted, answered = self.shape.calls * self.target.stages, 0
+        for _ in range(self.target.stages * OPEN_TRIES):
+            if answered == wanted:
+                return
+            answered += self.open(0, self.shape.calls, rate).answers
+        if answered != wanted:
+            raise BenchFailure(f"{self.target.name}: {wanted - answered} of {wanted} openings were never answered")
+
+    def talk(self, talk: Talk) -> Result:
+        """Media, open loop; blocks until all of it has been sent and what arrives has arrived."""
+        return self._ask(talk.command())
+
+    def renew(self) -> None:
+        """Every call ends; each has a new address from here on, and nothing open."""
+        self._program.ask("renew")
+
+    def drop(self, *, is_dropping: bool) -> None:
+        """Whether the kernel drops what reaches the transceivers, at next to no cost."""
+        self._program.ask("drop" if is_dropping else "count")
+
+    def bare(self, packets: int) -> float:
+        """Packets a second of sendmmsg and nothing else, with the same sizes to the same place."""
+        answer = self._program.ask(f"bare {packets}")
+        return int(str(answer["sent"])) * 1e9 / int(str(answer["elapsed_ns"]))
+
+    def _aim(self) -> None:
+        first, *others = self.target.endpoints
+        self._program.ask(f"to {first[0]}:{first[1]}")
+        for address, port in others:
+            self._program.ask(f"also {address}:{port}")
+        if self.target.trunk is not None:
+            self._program.ask(f"trunk {self.target.trunk[0]}:{self.target.trunk[1]}")
+
+    def _ask(self, line: str) -> Result:
+        own, others = self._drops()
+        answer = self._program.ask(line)
+        own_after, others_after = self._drops()
+        return self._result(answer, own_after - own, others_after - others)
+
+    def _drops(self) -> tuple[int, int]:
+        own = {self.shape.client_port, self.shape.transceiver_port}
+        ends: list[Endpoint] = [*self.target.endpoints, *([self.target.trunk] if self.target.trunk else [])]
+        others = 0
+        for port in {port for _, port in ends} - own:
+            # what runs in the kernel has no socket
+            with contextlib.suppress(BenchFailure):
+                others += socket_state(port).drops
+        return sum(socket_state(port).drops for port in own), others
+
+    def _histogram(self, what: int) -> Histogram:
+        return Histogram(HISTOGRAM.unpack_from(self._page, HISTOGRAM.size * what))
+
+    def _way(self, answer: object, way: int) -> Way:
+        if not isinstance(answer, dict) or set(answer) != COUNTED:
+            raise BenchFailure(f"callers: unexpected counts {answer}")
+        return Way(**answer, latency=self._histogram(LATENCY_UP + way), late=self._histogram(LATE_UP + way))
+
+    def _result(self, answer: dict[str, object], own_drops: int, target_drops: int) -> Result:
+        def number(name: str) -> int:
+            return int(str(answer[name]))
+
+        return Result(
+            elapsed_s=number("elapsed_ns") / 1e9,
+            up=self._way(answer["up"], 0),
+            down=self._way(answer["down"], 1),
+            openings=number("openings"),
+            answers=number("answers"),
+            refusals=number("refusals"),
+            checks=number("checks"),
+            calls_changed=number("calls_changed"),
+            addresses_changed=number("addresses_changed"),
+            refused=number("refused"),
+            backwards=number("backwards"),
+            opening=self._histogram(OPENING),
+            own_drops=own_drops,
+            target_drops=target_drops,
+        )
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """The generator's page."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), PAGE_BYTES, access=mmap.ACCESS_READ)

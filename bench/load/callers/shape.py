@@ -1,0 +1,95 @@
+"""What a crowd is like, what it is told to do, and what it stands before.
+
+Lives here: plain values. Must not live here: processes (crowd), any single relay (before).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.load.traffic import CLIENT_PORT, FIRST_CLIENT, FIRST_TRANSCEIVER, TRANSCEIVER_PORT
+
+Endpoint = tuple[str, int]
+FRAME_US = 20_000
+JITTER_US = 2_000
+UP, DOWN = 1, 2
+BOTH = UP | DOWN
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Who calls whom. `flows` beyond `calls` are addresses for calls that begin anew or move."""
+
+    calls: int
+    flows: int = 0
+    transceivers: int = 1
+    size_from: int = 0
+    """0 and 0 are the sizes of voice, as callers/mix.h states them."""
+    size_to: int = 0
+    seed: int = 1
+    client_port: int = CLIENT_PORT
+    transceiver_port: int = TRANSCEIVER_PORT
+
+    def options(self) -> list[str]:
+        """As options of the generator."""
+        sizes = [] if not self.size_from else ["--size-from", str(self.size_from), "--size-to", str(self.size_to)]
+        return [
+            *("--clients", f"{FIRST_CLIENT}:{self.client_port}"),
+            *("--servers", f"{FIRST_TRANSCEIVER}:{self.transceiver_port}"),
+            *("--transceivers", str(self.transceivers), "--seed", str(self.seed)),
+            *("--calls", str(self.calls), "--flows", str(max(self.flows, self.calls)), *sizes),
+        ]
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A stretch of media: each call sends a packet every interval, late by up to the jitter, each way it has."""
+
+    calls: int
+    duration_ms: int
+    ways: int = BOTH
+    interval_us: int = FRAME_US
+    jitter_us: int = JITTER_US
+    new_calls_per_s: int = 0
+    moves_per_s: int = 0
+
+    def command(self) -> str:
+        """As the generator reads it."""
+        return (
+            f"talk {self.calls} {self.interval_us} {self.jitter_us} {self.duration_ms} {self.ways} "
+            f"{self.new_calls_per_s} {self.moves_per_s}"
+        )
+
+    @property
+    def rate(self) -> float:
+        """Packets a second, all ways together."""
+        return self.calls * self.ways.bit_count() * 1e6 / self.interval_us
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a crowd sends and how a flow is opened there."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    """Where clients send: the calls take turns."""
+    trunk: Endpoint | None = None
+    """Where transceivers send bundles; without it they answer to whoever sent."""
+    trunk_key: Path | None = None
+    key_id: int = 0
+    openings: Path | None = None
+    """Datagrams, each behind its length: `stages` for each record. Flow i uses record i mod their count."""
+    stages: int = 0
+    """Answers a flow needs before it carries media; 0: its first packet opens it."""
+    channel: int = 0
+    """Media travel as ChannelData of this number."""
+
+    def options(self) -> list[str]:
+        """As options of the generator."""
+        options = []
+        if self.openings is not None:
+            options += ["--openings", str(self.openings), "--stages", str(self.stages)]
+        if self.trunk_key is not None:
+            options += ["--trunk-key", str(self.trunk_key), "--key-id", str(self.key_id)]
+        return [*options, "--channel", str(self.channel)] if self.channel else options

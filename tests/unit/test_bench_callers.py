@@ -1,0 +1,160 @@
+"""The load generator's conclusions: percentiles, the search for saturation, and what makes a run void."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from bench.load.callers.before import write_channels
+from bench.load.callers.histogram import BUCKETS, PARTS, Histogram, bucket_top_ns
+from bench.load.callers.result import Result, Way
+from bench.load.callers.saturation import CLOSE_ENOUGH, TRIALS_MAX, Trial, find_saturation
+from bench.load.callers.shape import Shape, Talk
+
+NOTHING = Histogram((0,) * BUCKETS)
+
+
+def histogram_of(*buckets: int) -> Histogram:
+    counts = [0] * BUCKETS
+    for bucket in buckets:
+        counts[bucket] += 1
+    return Histogram(counts)
+
+
+def way(sent: int = 1000, late: Histogram = NOTHING, **changed: int) -> Way:
+    names = ("unready", "overtaken", "again", "stray", "foreign", "misdelivered", "latest_ns")
+    counts = dict.fromkeys(names, 0) | {"due": sent, "sent": sent, "first": sent} | changed
+    return Way(latency=NOTHING, late=late, **counts)
+
+
+def result(up: Way, down: Way, **changed: int) -> Result:
+    names = ("openings", "answers", "refusals", "checks", "calls_changed", "addresses_changed")
+    counts = dict.fromkeys((*names, "refused", "backwards", "own_drops", "target_drops"), 0) | changed
+    return Result(elapsed_s=1.0, up=up, down=down, opening=NOTHING, **counts)
+
+
+def test_buckets_are_those_of_the_generator() -> None:
+    tops = [bucket_top_ns(index) for index in range(BUCKETS)]
+    assert tops[:PARTS] == list(range(PARTS))
+    assert tops == sorted(set(tops))
+    assert tops[-1] == (1 << 40) - 1
+
+
+@pytest.mark.parametrize(("percent", "value_ns"), [(0, 10), (25, 10), (50, 20), (75, 30), (99, 40), (100, 40)], ids=str)
+def test_percentile_is_the_value_that_the_share_does_not_exceed(percent: float, value_ns: int) -> None:
+    assert histogram_of(10, 20, 30, 40).percentile_us(percent) == value_ns / 1000
+
+
+def test_histogram_without_values_has_percentile_zero() -> None:
+    assert NOTHING.percentile_us(99) == 0
+    assert NOTHING.share_above_us(1) == 0
+
+
+def test_share_above_counts_what_is_longer() -> None:
+    assert histogram_of(10, 20, PARTS * 8, PARTS * 8).share_above_us(0.1) == 0.5
+
+
+def carrying(capacity: float, generator: float = 1e9) -> Callable[[float], Trial]:
+    return lambda rate: Trial(rate, 0.0 if rate <= capacity else 0.01, rate > generator)
+
+
+@pytest.mark.parametrize("capacity", [1_500, 20_000, 333_333], ids=str)
+def test_search_ends_close_below_what_is_carried(capacity: float) -> None:
+    found = find_saturation(carrying(capacity), 1000, 1e6)
+    assert capacity / CLOSE_ENOUGH <= found.rate <= capacity
+    assert not found.is_generator_bound
+    assert len(found.trials) <= TRIALS_MAX + 1
+
+
+def test_search_that_meets_the_generator_first_says_so() -> None:
+    found = find_saturation(carrying(1e9, generator=50_000), 1000, 1e6)
+    assert found.is_generator_bound
+    assert 50_000 / CLOSE_ENOUGH <= found.rate <= 50_000
+
+
+def test_search_that_meets_its_own_limit_says_so() -> None:
+    found = find_saturation(carrying(1e9), 1000, 10_000)
+    assert (found.rate, found.is_generator_bound) == (10_000, True)
+
+
+def test_search_finds_nothing_where_the_lowest_rate_fails() -> None:
+    found = find_saturation(carrying(10), 1000, 1e6)
+    assert (found.rate, found.is_generator_bound, len(found.trials)) == (0.0, False, 2)
+
+
+def test_one_bad_trial_does_not_end_the_search() -> None:
+    tried: list[float] = []
+
+    def unlucky_once(rate: float) -> Trial:
+        tried.append(rate)
+        return Trial(rate, 0.5 if len(tried) == 2 else 0.0, False)
+
+    assert find_saturation(unlucky_once, 1000, 8000).rate == 8000
+
+
+def test_clean_result_has_no_problems_and_adds_up() -> None:
+    clean = result(way(), way(500))
+    assert clean.problems() == []
+    assert all(account.adds_up for account in clean.accounts())
+    assert (clean.sent, clean.missing, clean.rate) == (1500, 0, 1500.0)
+
+
+def test_loss_is_no_problem_of_the_run_but_is_counted() -> None:
+    lossy = result(way(first=990), way(), target_drops=7)
+    assert lossy.problems() == []
+    assert lossy.loss == 10 / 2000
+    assert lossy.accounts()[1].ended == {
+        "arrived": 1990,
+        "dropped at the candidate": 7,
+        "dropped at the generator": 0,
+        "lost elsewhere": 3,
+    }
+
+
+def test_more_arrivals_than_packets_do_not_add_up() -> None:
+    assert not result(way(first=1001), way()).accounts()[1].adds_up
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        pytest.param(result(way(due=2000), way()), "1,000 of 3,000 packets never left", id="never sent"),
+        pytest.param(result(way(late=histogram_of(BUCKETS - 1)), way()), "behind its schedule", id="late"),
+        pytest.param(result(way(), way(), own_drops=1), "own sockets", id="receiver overrun"),
+        pytest.param(result(way(sent=999, due=1000), way(), refused=1), "not taken by the kernel", id="refused"),
+        pytest.param(result(way(), way(again=2)), "arrived again", id="duplicates"),
+        pytest.param(result(way(), way(misdelivered=1)), "address of another call", id="misdelivered"),
+        pytest.param(result(way(), way(), backwards=1), "before they were due", id="clock set"),
+        pytest.param(result(way(), way(due=1001, unready=1)), "nobody had said", id="nowhere to send"),
+    ],
+)
+def test_result_that_says_nothing_about_a_relay_is_void(bad: Result, complaint: str) -> None:
+    assert any(complaint in problem for problem in bad.problems())
+
+
+def test_packets_under_way_while_calls_move_are_no_misdelivery() -> None:
+    assert replace(result(way(), way(misdelivered=1)), addresses_changed=3).problems() == []
+
+
+def test_rate_of_a_talk_counts_both_ways() -> None:
+    assert Talk(100, 1000).rate == 10_000
+    assert Talk(100, 1000, ways=1, interval_us=10_000).rate == 10_000
+
+
+def test_channels_are_an_allocation_and_a_binding_for_each_transceiver() -> None:
+    content = write_channels(Shape(10, transceivers=2, transceiver_port=21500)).read_bytes()
+    kinds, peers = [], []
+    while content:
+        length = int.from_bytes(content[:2], "big")
+        message, content = content[2 : 2 + length], content[2 + length :]
+        assert int.from_bytes(message[2:4], "big") == length - 20
+        kinds.append(message[:2].hex())
+        peers.append(message[-8:])
+    assert kinds == ["0003", "0009"] * 2
+    # RFC 8489 §14.2: port and address, each xored with the cookie
+    assert [(int.from_bytes(peer[2:4], "big") ^ 0x2112, peer[7] ^ 0x42) for peer in peers[1::2]] == [
+        (21500, 1),
+        (21500, 2),
+    ]
