@@ -6,7 +6,7 @@ Lives here: the figures' names, bars and circumstances. Must not live here: how 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bench.calls.browser_setup import measure_browser_setup
 from bench.calls.capacity import ON_TIME_MIN, Capacity, Search
@@ -14,7 +14,8 @@ from bench.calls.ensemble import TRIES, Ensemble, Opened
 from bench.calls.punctuality import Punctuality
 from bench.calls.servers import Aiortc, Server, Transceiver, resident_kib
 from bench.load.failure import BenchFailure
-from bench.load.report import Measured, Row, Verdict
+from bench.report.measured import Measured, series
+from bench.report.model import Account, Bar, Better, Figure, Of
 
 ECHO = "echo"
 PCM = "bench.calls.agents:pcm_echo"
@@ -61,12 +62,12 @@ def capacity(effort: Effort, step: Step) -> Measured:
         raise BenchFailure("aiortc carries no call in time here: there is nothing to compare with")
     echo = _capacity_of(Transceiver(ECHO), ECHO_RATIO * floor.calls, LIMIT, effort, step)
     pcm = _capacity_of(Transceiver(PCM), PCM_RATIO * floor.calls, LIMIT, effort, step)
-    rows = [
-        _capacity_row("echo calls on one core, Opus passed through", echo, floor, ECHO_RATIO),
-        _capacity_row("echo calls on one core, PCM for the agent", pcm, floor, PCM_RATIO),
+    figures = [
+        _capacity_figure("capacity/echo", "echo calls on one core, Opus passed through", echo, floor, ECHO_RATIO),
+        _capacity_figure("capacity/pcm", "echo calls on one core, PCM for the agent", pcm, floor, PCM_RATIO),
     ]
     tried = {"aiortc": floor.tried, "echo": echo.tried, "pcm": pcm.tried}
-    return Measured(rows, {f"{name} calls": [float(calls) for calls, _, _ in each] for name, each in tried.items()})
+    return Measured(figures, {f"{name} calls": [calls for calls, _, _ in each] for name, each in tried.items()})
 
 
 def _capacity_of(server: Server, first: int, limit: int, effort: Effort, step: Step) -> Capacity:
@@ -74,8 +75,7 @@ def _capacity_of(server: Server, first: int, limit: int, effort: Effort, step: S
         return Search(ensemble, effort.window_s, step).run(first, limit)
 
 
-def _capacity_row(what: str, ours: Capacity, floor: Capacity, bar: int) -> Row:
-    ratio = ours.calls / floor.calls
+def _capacity_figure(key: str, what: str, ours: Capacity, floor: Capacity, bar: int) -> Figure:
     note = ""
     if ours.window is not None and floor.window is not None:
         window, theirs = ours.window, floor.window
@@ -86,14 +86,16 @@ def _capacity_row(what: str, ours: Capacity, floor: Capacity, bar: int) -> Row:
         )
     if ours.is_bounded_by_callers:
         note += "; the callers themselves could not play more"
-    return Row(
-        what,
-        f"{ours.calls} calls",
-        f"aiortc {floor.calls}",
-        f"{ratio:.1f} ×",
-        f"≥ {bar} ×",
-        Verdict.HOLDS if ratio >= bar else Verdict.MISSED,
-        note,
+    return Figure(
+        key=key,
+        what=what,
+        unit="calls",
+        better=Better.HIGHER,
+        value=series("fastrelay", [ours.calls]),
+        floor=series("aiortc", [floor.calls]),
+        bar=Bar(bar, Of.RATIO),
+        note=note,
+        is_headline=True,
     )
 
 
@@ -103,16 +105,16 @@ def browser(effort: Effort, step: Step) -> Measured:
     with ours, theirs:
         found = measure_browser_setup({ours.name: ours.url, theirs.name: theirs.url}, calls=effort.browser_calls)
     step()
-    median_ms, floor_ms = found[ours.name].median_ms, found[theirs.name].median_ms
-    row = Row(
-        "answer → connected, headless Chromium, median",
-        f"{median_ms:.1f} ms",
-        f"aiortc {floor_ms:.1f} ms",
-        f"{median_ms / floor_ms:.2f}",
-        f"≤ {BROWSER_MS} ms",
-        Verdict.HOLDS if median_ms <= BROWSER_MS else Verdict.MISSED,
+    figure = Figure(
+        key="browser/connected",
+        what="answer → connected, headless Chromium, median",
+        unit="ms",
+        value=series(ours.name, found[ours.name].connected_ms),
+        floor=series(theirs.name, found[theirs.name].connected_ms),
+        is_paired=True,
+        bar=Bar(BROWSER_MS),
     )
-    return Measured([row], {f"{name} ms": list(each.connected_ms) for name, each in found.items()})
+    return Measured([figure])
 
 
 def memory(effort: Effort, step: Step) -> Measured:
@@ -124,14 +126,15 @@ def memory(effort: Effort, step: Step) -> Measured:
         ensemble.open_all(effort.idle_calls, OPEN_PER_S, speaks=False)
         per_call_kib = (resident_kib(server.pid) - before_kib) / effort.idle_calls
         step()
-    row = _row(
-        "memory of an established idle call",
-        f"{per_call_kib:.0f} KB",
-        f"≤ {IDLE_KIB} KB",
-        per_call_kib <= IDLE_KIB,
-        f"resident memory of the worker, from {WARM_CALLS} to {WARM_CALLS + effort.idle_calls} calls",
+    figure = Figure(
+        key="memory/idle",
+        what="memory of an established idle call",
+        unit="KiB",
+        value=series("fastrelay", [per_call_kib]),
+        bar=Bar(IDLE_KIB),
+        note=f"resident memory of the worker, from {WARM_CALLS} to {WARM_CALLS + effort.idle_calls} calls",
     )
-    return Measured([row], {"KiB per idle call": [per_call_kib]})
+    return Measured([figure])
 
 
 def burst(effort: Effort, step: Step) -> Measured:
@@ -142,32 +145,54 @@ def burst(effort: Effort, step: Step) -> Measured:
             opened = ensemble.open(BURST_CALLS, BURST_S, group="burst", watches="main")
             step()
             if opened.is_sound:
-                return _burst_rows(opened)
+                return _burst_figures(opened)
             ensemble.close(group="burst")
     raise BenchFailure("the callers were late themselves each time: this machine is too busy")
 
 
-def _burst_rows(opened: Opened) -> Measured:
+def _burst_figures(opened: Opened) -> Measured:
     watched = opened.watched
     if watched is None:
         raise BenchFailure("nobody was watched")
     what = f"{BURST_CALLS} calls within {BURST_S:.0f} s"
-    p99_ms = opened.setup_percentile_ms(99)
-    problems = f"not connected: {', '.join(opened.problems)}" if opened.problems else ""
     median = f"from the offer's leaving to keys at the client; median {opened.setup_percentile_ms(50):.1f} ms"
     jitter = f"jitter p99 {watched.jitter_ms['p99']:.1f} ms, the worst frame {watched.jitter_ms['max']:.1f} ms"
-    others = f"{what}: frames of {OTHER_CALLS} others on time"
-    rows = [
-        _row(f"{what}: connected", f"{opened.up}", "all", opened.up == BURST_CALLS, problems),
-        _row(f"{what}: set-up, p99", f"{p99_ms:.0f} ms", f"≤ {BURST_SETUP_MS} ms", p99_ms <= BURST_SETUP_MS, median),
-        _row(others, f"{watched.share:.3%}", f"≥ {ON_TIME_MIN:.1%}", watched.share >= ON_TIME_MIN, jitter),
+    figures = [
+        Figure(
+            key="burst/connected",
+            what=f"{what}: connected",
+            unit="calls",
+            better=Better.HIGHER,
+            value=series("fastrelay", [opened.up]),
+            bar=Bar(BURST_CALLS),
+            note=f"not connected: {', '.join(opened.problems)}" if opened.problems else "",
+        ),
+        Figure(
+            key="burst/setup-p99",
+            what=f"{what}: set-up, p99",
+            unit="ms",
+            value=series("fastrelay", opened.setup_ms),
+            percent=99,
+            bar=Bar(BURST_SETUP_MS),
+            accounts=(Account("calls that are up", opened.up, {"timed": len(opened.setup_ms)}),),
+            note=median,
+        ),
+        Figure(
+            key="burst/others",
+            what=f"{what}: frames of {OTHER_CALLS} others on time",
+            unit="%",
+            better=Better.HIGHER,
+            value=series("fastrelay", [100 * watched.share]),
+            bar=Bar(100 * ON_TIME_MIN),
+            note=jitter,
+        ),
     ]
-    return Measured(rows, {"setup ms": opened.setup_ms, "connect ms": opened.connect_ms})
+    return Measured(figures, {"connect ms": opened.connect_ms})
 
 
 def trouble(effort: Effort, step: Step) -> Measured:
     """Agents that misbehave, each beside calls whose agents do not: some talk, some echo, each on its own thread."""
-    rows = []
+    figures = []
     jitters = {}
     with Transceiver(MOODY) as server, Ensemble(server) as ensemble:
         ensemble.open_all(OTHER_CALLS // 2, OPEN_PER_S, group="talks", session={"behave": "talks"})
@@ -178,28 +203,23 @@ def trouble(effort: Effort, step: Step) -> Measured:
             talking = ensemble.watch_soundly(effort.trouble_s, "talks").punctuality
             echoing = ensemble.watch_soundly(effort.trouble_s, "echoes").punctuality
             ensemble.close(group=behave)
-            row = _jitter_row(what, talking, echoing)
-            rows.append(row if behave else replace(row, bar="", verdict=Verdict.REPORTED))
+            figures.append(_jitter_figure(behave, what, talking, echoing))
             for kind, each in (("talking", talking), ("echoing", echoing)):
                 jitters[f"{what}, {kind}: p50 p99 p99.9 max ms"] = list(each.jitter_ms.values())
             step()
-    return Measured(rows, jitters)
+    return Measured(figures, jitters)
 
 
-def _jitter_row(what: str, talking: Punctuality, echoing: Punctuality) -> Row:
-    p99_ms = talking.jitter_ms["p99"]
-    return _row(
-        f"{what}: frames of others, jitter p99",
-        f"{p99_ms:.1f} ms",
-        f"≤ {JITTER_MS} ms",
-        p99_ms <= JITTER_MS,
-        f"{talking.calls} agents that talk: {talking.share:.3%} on time, worst {talking.jitter_ms['max']:.1f} ms; "
+def _jitter_figure(behave: str, what: str, talking: Punctuality, echoing: Punctuality) -> Figure:
+    return Figure(
+        key=f"trouble/{behave or 'none'}",
+        what=f"{what}: frames of others, jitter p99",
+        unit="ms",
+        value=series("fastrelay", [talking.jitter_ms["p99"]]),
+        bar=Bar(JITTER_MS) if behave else None,
+        note=f"{talking.calls} agents that talk: {talking.share:.3%} on time, worst {talking.jitter_ms['max']:.1f} ms; "
         f"{echoing.calls} that echo: p99 {echoing.jitter_ms['p99']:.1f} ms",
     )
-
-
-def _row(what: str, value: str, bar: str, holds: bool, note: str = "") -> Row:
-    return Row(what, value, "", "", bar, Verdict.HOLDS if holds else Verdict.MISSED, note)
 
 
 @dataclass(frozen=True)

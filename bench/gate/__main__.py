@@ -13,7 +13,7 @@ from bench.gate.budget import load_budget
 from bench.gate.measure import PHASES, Figure, measure
 from bench.load.build import EXT, OUT
 from bench.load.failure import BenchFailure
-from bench.load.report import make_console
+from bench.report.table import make_console
 
 # functions, and lines, shown under a figure above its budget
 FUNCTIONS = 12

@@ -20,8 +20,10 @@ from bench.load.checks import write_checks
 from bench.load.failure import BenchFailure
 from bench.load.process import Program
 from bench.load.relay_candidate import Relay
-from bench.load.report import Row, Verdict
 from bench.load.traffic import CLIENT_PORT, TRANSCEIVER_PORT, CheckGenerator, DownGenerator, Sink, Traffic, UpGenerator
+from bench.report.measured import Measured, series
+from bench.report.model import Bar
+from bench.report.model import Figure as ReportFigure
 
 # packets before those that count: what is bound, faulted in or made lazily is so by then
 WARM_UP = 1024
@@ -192,19 +194,26 @@ def clear(stem: Path) -> None:
         old.unlink()
 
 
-def gate_rows(step: Callable[[], None]) -> list[Row]:
-    """The figures as rows of the benchmark table, against the budget."""
+def measure_all(step: Callable[[], None]) -> Measured:
+    """Every phase, each against its budget."""
     budget = load_budget()
-    rows = []
+    figures = []
     for phase in PHASES:
         found = measure(phase)
         step()
-        rows.append(row(f"instructions per packet, {phase.what}", found.instructions, budget.instructions[phase.name]))
-        rows.append(row(f"allocations per packet, {phase.what}", found.allocations, budget.allocations[phase.name]))
-    return rows
+        limits = (budget.instructions[phase.name], budget.allocations[phase.name])
+        figures.append(report(phase, "instructions", found.instructions, limits[0]))
+        figures.append(report(phase, "allocations", found.allocations, limits[1]))
+    return Measured(figures)
 
 
-def row(what: str, value: float, budget: float) -> Row:
-    """One figure beside its budget."""
-    verdict = Verdict.HOLDS if value <= budget else Verdict.MISSED
-    return Row(what, f"{value:.1f}", "", f"{value / budget:.2f}" if budget else "", f"≤ {budget:g}", verdict)
+def report(phase: Phase, unit: str, value: float, budget: float) -> ReportFigure:
+    """One count beside its budget."""
+    return ReportFigure(
+        key=f"{unit}/{phase.name}",
+        what=f"{unit} per packet, {phase.what}",
+        unit=unit,
+        value=series("relay", [value]),
+        is_exact=True,
+        bar=Bar(budget),
+    )

@@ -24,11 +24,18 @@ class Card:
     rmem_max: int
     load_average: float
     commit: str
+    is_dirty: bool
     measured_at: str
 
     def lines(self) -> dict[str, str]:
         """As the report shows it."""
-        return {key.replace("_", " "): str(value) for key, value in asdict(self).items()}
+        named = asdict(self) | {"commit": self.named_commit()}
+        return {key.replace("_", " "): str(value) for key, value in named.items() if key != "is_dirty"}
+
+    def named_commit(self) -> str:
+        """The commit, marked when the tree differed from it."""
+        name = self.commit or "unknown"
+        return f"{name} with changes" if self.is_dirty else name
 
 
 def read_card() -> Card:
@@ -46,6 +53,7 @@ def read_card() -> Card:
         rmem_max=int(Path("/proc/sys/net/core/rmem_max").read_text()),
         load_average=os.getloadavg()[0],
         commit=commit(),
+        is_dirty=is_dirty(),
         measured_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
 
@@ -58,10 +66,13 @@ def mitigations() -> str:
 
 
 def commit() -> str:
-    """The commit measured, marked when the tree differs from it."""
-    name = first_line(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"])
-    changed = first_line(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"])
-    return f"{name} with changes" if name and changed else name or "unknown"
+    """The commit that is checked out; empty where there is none."""
+    return first_line(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"])
+
+
+def is_dirty() -> bool:
+    """Whether tracked files differ from the commit: then the figures are of no commit at all."""
+    return bool(first_line(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"]))
 
 
 def first_line(command: list[str]) -> str:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from bench.load import cpu
 from bench.load.relay_candidate import Relay
 from bench.load.relay_page import bucket_top_ns
-from bench.load.report import Measured, Row, Verdict
 from bench.load.traffic import TRANSCEIVER_PORT, Sink, Traffic, UpGenerator, percentile, wait_for_count
+from bench.report.measured import Measured, series
+from bench.report.model import Account, Bar, Figure
 
 # packets of one client in a row: the shortest train with which one processor offers the rate
 LATENCY_TRAIN = 4
@@ -65,19 +66,19 @@ def hop_latency(rate: float, packets: int, step: Callable[[], None]) -> Measured
     step()
     p50, p99 = (bucket_top_ns(percentile(counts, share)) / 1000 for share in (0.50, 0.99))
     note = f"{offered.describe()}; {sum(counts):,} samples"
-    rows = [
-        latency_row("hop latency at half load, p50", p50, 20.0, note),
-        latency_row("hop latency at half load, p99", p99, 100.0, ""),
+    problem = "" if offered.reached() else offered.describe()
+    figures = [
+        latency_figure("hop/p50", "hop latency at half load, p50", p50, 20.0, problem, note),
+        latency_figure("hop/p99", "hop latency at half load, p99", p99, 100.0, problem, ""),
     ]
-    if not offered.reached():
-        rows = [replace(row, verdict=Verdict.VOID) for row in rows]
-    return Measured(rows, {"hop_up_counts": [float(count) for count in counts], "offered_pps": [offered.rate]})
+    return Measured(figures, {"hop_up_counts": counts, "offered_pps": [offered.rate]})
 
 
-def latency_row(what: str, value_us: float, bar_us: float, note: str) -> Row:
+def latency_figure(key: str, what: str, value_us: float, bar_us: float, problem: str, note: str) -> Figure:
     """A latency against its bar."""
-    verdict = Verdict.HOLDS if value_us <= bar_us else Verdict.MISSED
-    return Row(what, f"{value_us:.1f} µs", "", "", f"≤ {bar_us:.0f} µs", verdict, note)
+    return Figure(
+        key=key, what=what, unit="µs", value=series("relay", [value_us]), bar=Bar(bar_us), problem=problem, note=note
+    )
 
 
 def loss(rate: float, packets: int, step: Callable[[], None]) -> Measured:
@@ -104,17 +105,24 @@ def loss(rate: float, packets: int, step: Callable[[], None]) -> Measured:
     note += f"; other work kept the relay waiting for {waited_ms:.0f} ms"
     if missing or seen.duplicates:
         note += f"; {relay_lost} lost at the relay, {sink_lost} at the receiver, {seen.duplicates} came twice"
-    row = Row(
-        what=f"loss at 70 % of saturation over {offered.packets:,} packets",
-        value=str(missing),
-        floor="",
-        ratio="",
-        bar="0",
-        verdict=Verdict.HOLDS if missing == 0 and seen.duplicates == 0 else Verdict.MISSED,
-        note=note,
-    )
+    problem = ""
     if sink_lost or (missing == 0 and not offered.reached()):
         # the receiver could not keep up, or the generator could not: says nothing about the relay at that rate
-        row = replace(row, verdict=Verdict.VOID)
-    raw = {"missing": [float(missing)], "relay_lost": [float(relay_lost)], "offered_pps": [offered.rate]}
-    return Measured([row], raw)
+        problem = f"the receiver lost {sink_lost}" if sink_lost else offered.describe()
+    figure = Figure(
+        key="loss/missing",
+        what=f"loss at 70 % of saturation over {offered.packets:,} packets",
+        unit="packets",
+        value=series("relay", [missing + seen.duplicates]),
+        bar=Bar(0),
+        accounts=(
+            Account(
+                "packets sent",
+                offered.packets,
+                {"arrived": seen.unique, "lost at the relay": relay_lost, "lost at the receiver": sink_lost},
+            ),
+        ),
+        problem=problem,
+        note=note,
+    )
+    return Measured([figure], {"missing": [missing], "relay_lost": [relay_lost], "offered_pps": [offered.rate]})

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.load.candidates import Candidate
 from bench.load.drain import sample
@@ -30,6 +30,10 @@ class Turns:
     """Nanoseconds per packet of each candidate, round by round."""
 
     samples: dict[str, list[float]]
+    queued: dict[str, int] = field(default_factory=dict)
+    """Packets that each was given."""
+    ended: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What became of them, by each one's own counters."""
 
     def cost(self, name: str) -> Spread:
         """What a packet costs this candidate."""
@@ -45,10 +49,19 @@ def take_turns(
 ) -> Turns:
     """Samples every started candidate once a round; calls step after each sample."""
     samples: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
+    before = {candidate.name: (candidate.handled(), candidate.lost()) for candidate in candidates}
+    rounds = max(rounds, ROUNDS_MIN)
     for candidate in candidates:
         sample(candidate, 1, packets)  # caches, page faults, and whatever a first batch allocates
-    for _ in range(max(rounds, ROUNDS_MIN)):
+    for _ in range(rounds):
         for candidate in candidates:
             samples[candidate.name].append(sample(candidate, drains, packets))
             step()
-    return Turns(samples)
+    queued = {candidate.name: (1 + rounds * drains) * packets for candidate in candidates}
+    return Turns(
+        samples, queued, {candidate.name: _ended(candidate, *before[candidate.name]) for candidate in candidates}
+    )
+
+
+def _ended(candidate: Candidate, handled_before: int, lost_before: int) -> dict[str, int]:
+    return {"handled": candidate.handled() - handled_before, "lost": candidate.lost() - lost_before}

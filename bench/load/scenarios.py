@@ -11,9 +11,8 @@ from bench.load.candidates import Candidate, Floor
 from bench.load.checks import write_checks
 from bench.load.drain import DRAIN_PACKETS, drain
 from bench.load.failure import BenchFailure
-from bench.load.pairs import ROUNDS_MIN, Spread, Turns, take_turns
+from bench.load.pairs import ROUNDS_MIN, take_turns
 from bench.load.relay_candidate import Relay
-from bench.load.report import Measured, Row, Verdict, ratio_row
 from bench.load.traffic import (
     CLIENT_PORT,
     FIRST_CLIENT,
@@ -26,6 +25,8 @@ from bench.load.traffic import (
     UpGenerator,
     wait_for_count,
 )
+from bench.report.measured import NANOSECONDS, Measured, accounts_of, beside_floor, series, throughput
+from bench.report.model import Account, Bar, Figure
 from fastrelay.relay.dataplane.verdict import Verdict as Outcome
 
 Step = Callable[[], None]
@@ -43,6 +44,7 @@ class Effort:
 class Up:
     """Clients to transceivers, against the plain forwarder and against receiving alone."""
 
+    key: str
     what: str
     traffic: Traffic
     forward_bar: float
@@ -67,16 +69,18 @@ class Up:
             with running([relay, forward, receive]):
                 verify([relay, forward], sink)
                 turns = take_turns([relay, forward, receive], effort.rounds, effort.drains, DRAIN_PACKETS, step)
-        rows = [against(self.what, turns, "floor_forward", "forwarder", self.forward_bar)]
+        forwarder, receiver = ("floor_forward", "forwarder"), ("floor_receive", "receive only")
+        figures = [beside_floor(f"{self.key}/forwarder", self.what, turns, "relay", forwarder, self.forward_bar)]
         if self.receive_bar is not None:
-            rows.append(against(self.what, turns, "floor_receive", "receive only", self.receive_bar))
-        return Measured(rows, turns.samples)
+            figures.append(beside_floor(f"{self.key}/receive", self.what, turns, "relay", receiver, self.receive_bar))
+        return Measured(figures, turns.samples)
 
 
 @dataclass(frozen=True)
 class Down:
     """One transceiver to clients, against sending alone."""
 
+    key: str
     what: str
     traffic: Traffic
     send_bar: float
@@ -100,13 +104,16 @@ class Down:
             with running([relay, send]):
                 verify([relay, send], sink)
                 turns = take_turns([relay, send], effort.rounds, effort.drains, DRAIN_PACKETS, step)
-        return Measured([against(self.what, turns, "floor_send", "send only", self.send_bar)], turns.samples)
+        sender = ("floor_send", "send only")
+        figure = beside_floor(f"{self.key}/send", self.what, turns, "relay", sender, self.send_bar)
+        return Measured([figure], turns.samples)
 
 
 @dataclass(frozen=True)
 class ManyFlows:
     """A full table against a small one: the same relay, the same packets, more memory."""
 
+    key: str
     what: str
     flows: int
     few: int
@@ -134,30 +141,30 @@ class ManyFlows:
                 verify([many, few], sink)
                 turns = take_turns([many, few], effort.rounds, effort.drains, DRAIN_PACKETS, step)
                 bytes_per_flow = many.page_bytes / many.capacity
-        ratio = turns.ratio("few", "many")
-        throughput = Row(
-            what=f"{self.what}: throughput against {self.few:,}",
-            value=f"{turns.cost('many').median:.0f} ns",
-            floor=f"{turns.cost('few').median:.0f} ns",
-            ratio=f"{ratio.median:.3f} ({ratio.low:.3f}–{ratio.high:.3f})",
-            bar=f"≥ {self.throughput_bar:.2f}",
-            verdict=Verdict.HOLDS if ratio.median >= self.throughput_bar else Verdict.MISSED,
+        rate = throughput(
+            f"{self.key}/throughput",
+            f"{self.what}: throughput against {self.few:,}",
+            turns,
+            "many",
+            "few",
+            self.throughput_bar,
         )
-        memory = Row(
+        memory = Figure(
+            key=f"{self.key}/bytes",
             what=f"{self.what}: bytes per flow",
-            value=f"{bytes_per_flow:.1f}",
-            floor="",
-            ratio="",
-            bar=f"≤ {self.bytes_bar}",
-            verdict=Verdict.HOLDS if bytes_per_flow <= self.bytes_bar else Verdict.MISSED,
+            unit="bytes",
+            value=series("relay", [bytes_per_flow]),
+            is_exact=True,
+            bar=Bar(self.bytes_bar),
         )
-        return Measured([throughput, memory], turns.samples)
+        return Measured([rate, memory], turns.samples)
 
 
 @dataclass(frozen=True)
 class Admissions:
     """First checks of new clients: what a flood of valid tokens costs. A figure without a bar."""
 
+    key: str
     what: str
 
     def candidates(self) -> int:
@@ -179,22 +186,24 @@ class Admissions:
             with running([relay]):
                 turns = take_turns([relay], rounds, 1, DRAIN_PACKETS, step)
                 admitted = relay.page.packets([Outcome.UP_ADMITTED])
-        if admitted != traffic.clients:
-            raise BenchFailure(f"{admitted} of {traffic.clients} clients were admitted")
-        cost = turns.cost("relay")
-        spread = f"({cost.low:.0f}–{cost.high:.0f})"
-        row = Row(self.what, f"{cost.median:.0f} ns {spread}", "", "", "", Verdict.REPORTED)
-        return Measured([row], turns.samples)
+        figure = Figure(
+            key=f"{self.key}/cost",
+            what=self.what,
+            unit=NANOSECONDS,
+            value=series("relay", turns.samples["relay"]),
+            accounts=(*accounts_of(turns, "relay"), Account("new clients", traffic.clients, {"admitted": admitted})),
+        )
+        return Measured([figure], turns.samples)
 
 
 SCENARIOS: dict[str, Up | Down | ManyFlows | Admissions] = {
-    "up-256": Up("up, 256 flows", Traffic(256), 0.42, 1.45),
-    "up-4096": Up("up, 4,096 flows", Traffic(4096), 0.42, 1.45),
-    "up-mixed": Up("up, 60–200 bytes, 4,096 flows, 8 transceivers", Traffic(4096, 8, 60, 200), 0.52, None),
-    "down-256": Down("down, 256 clients", Traffic(256), 1.15),
-    "down-4096": Down("down, 4,096 clients", Traffic(4096), 1.15),
-    "million": ManyFlows("a million flows", 1_000_000, 1000, 0.75, 96),
-    "admission": Admissions("first check of a new client"),
+    "up-256": Up("up-256", "up, 256 flows", Traffic(256), 0.42, 1.45),
+    "up-4096": Up("up-4096", "up, 4,096 flows", Traffic(4096), 0.42, 1.45),
+    "up-mixed": Up("up-mixed", "up, 60–200 bytes, 4,096 flows, 8 transceivers", Traffic(4096, 8, 60, 200), 0.52, None),
+    "down-256": Down("down-256", "down, 256 clients", Traffic(256), 1.15),
+    "down-4096": Down("down-4096", "down, 4,096 clients", Traffic(4096), 1.15),
+    "million": ManyFlows("million", "a million flows", 1_000_000, 1000, 0.75, 96),
+    "admission": Admissions("admission", "first check of a new client"),
 }
 
 
@@ -219,9 +228,3 @@ def verify(candidates: Sequence[Candidate], sink: Sink) -> None:
         if arrived != sent or sink.lost():
             raise BenchFailure(f"{candidate.name}: {sent} packets left, {arrived} arrived")
     sink.drop()
-
-
-def against(what: str, turns: Turns, floor: str, floor_name: str, bar: float) -> Row:
-    """The relay of a scenario beside one floor."""
-    cost: Spread = turns.cost("relay")
-    return ratio_row(what, cost, floor_name, turns.cost(floor), turns.ratio("relay", floor), bar)

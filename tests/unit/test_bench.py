@@ -11,8 +11,9 @@ from bench.load.drain import drain
 from bench.load.failure import BenchFailure
 from bench.load.pairs import Turns
 from bench.load.relay_page import BUCKETS, HOP_UP, READ, bucket_top_ns, event_names
-from bench.load.report import Verdict, ratio_row
 from bench.load.traffic import percentile
+from bench.report.measured import beside_floor
+from bench.report.model import Verdict
 from fastrelay._ext.relay_core import EVENT_NAMES, counter_page_bytes
 from fastrelay.observe.counters import LAYOUT
 
@@ -92,8 +93,8 @@ def test_ratio_is_the_median_of_the_pairs_and_not_of_the_medians() -> None:
 )
 def test_bar_is_the_largest_ratio_that_holds(relay: float, verdict: Verdict) -> None:
     turns = Turns({"relay": [relay], "floor": [100.0]})
-    row = ratio_row("up", turns.cost("relay"), "floor", turns.cost("floor"), turns.ratio("relay", "floor"), 0.42)
-    assert row.verdict is verdict
+    figure = beside_floor("up", "up", turns, "relay", ("floor", "plain floor"), 0.42)
+    assert figure.verdict is verdict
 
 
 @pytest.mark.parametrize(

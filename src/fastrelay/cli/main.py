@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from fastrelay.cli.bench import bench
 from fastrelay.cli.check import check
 from fastrelay.cli.config import config
 from fastrelay.cli.doctor import doctor
@@ -36,6 +37,7 @@ def fastrelay() -> None:
     """Route WebRTC clients to the transceivers of voice agents, and forward at the speed of the kernel."""
 
 
+fastrelay.add_command(bench)
 fastrelay.add_command(check)
 fastrelay.add_command(config)
 fastrelay.add_command(doctor)

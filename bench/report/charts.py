@@ -1,0 +1,219 @@
+"""Charts of a run as inline SVG: every sample a dot, the middle a stroke, floor and bar beside them.
+
+Lives here: what is drawn, with matplotlib. Must not live here: how SVG gets into a page (svg), the page (page).
+
+All are narrow, so that they can be read on a phone without zooming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from bench.report.model import Better, Curve, Figure, Of, Run, Section, Series, Verdict, spread_of
+from bench.report.svg import FLOOR, GRID, INK, MISSED, PAPER, SERIES, SOFT, VALUE, as_svg
+from bench.report.wording import number
+
+WIDTH_IN: Final = 4.7
+TEXT_PT: Final = 10
+ROW_IN: Final = 0.44
+MANY_SAMPLES: Final = 40
+"""From here on a distribution says more than dots."""
+GLANCE_MAX: Final = 2.0
+"""Farther from its bar than this, a sample is drawn at the edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One picture, what it shows, and how it is read."""
+
+    title: str
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """Those of a run: all bars at a glance, and each section's by its key."""
+
+    glance: Chart | None
+    sections: dict[str, list[Chart]]
+
+
+def draw(run: Run) -> Charts:
+    """Everything that can be drawn of a run."""
+    return Charts(
+        _glance("Every bar at a glance", run.figures()), {section.key: _of_section(section) for section in run.sections}
+    )
+
+
+def _of_section(section: Section) -> list[Chart]:
+    believed = [figure for figure in section.figures if figure.verdict is not Verdict.FAILED]
+    beside = [figure for figure in believed if figure.floor is not None]
+    ordered = sorted(beside, key=lambda figure: figure.unit)
+    charts = [
+        _costs(f"{section.title}: beside the floors, {unit}", list(group))
+        for unit, group in groupby(ordered, key=lambda figure: figure.unit)
+    ]
+    glance = _glance(f"{section.title}: against the bars", believed) if charts else None
+    charts += [] if glance is None else [glance]
+    charts += [_distribution(figure) for figure in believed if _is_distribution(figure)]
+    return charts + [_curve(curve) for curve in section.curves]
+
+
+def _is_distribution(figure: Figure) -> bool:
+    return figure.value is not None and len(figure.value.samples) >= MANY_SAMPLES
+
+
+def _canvas(height_in: float) -> tuple[Canvas, Axes]:
+    canvas = Canvas(figsize=(WIDTH_IN, height_in), layout="constrained")
+    axes = canvas.subplots()
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+    axes.tick_params(colors=SOFT, length=0, labelsize=TEXT_PT)
+    axes.grid(axis="x", color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_formatter(lambda x, _: number(x))
+    axes.yaxis.set_major_formatter(lambda y, _: number(y))
+    return canvas, axes
+
+
+def _label(axes: Axes, row: int, text: str) -> None:
+    """Above its bar and not beside it: on a phone there is no room for both."""
+    label = axes.text(0, row - 0.36, text, color=INK, fontsize=TEXT_PT, va="center")
+    label.set_in_layout(False)
+
+
+def _glance(title: str, asked: Sequence[Figure]) -> Chart | None:
+    """Each bar at 100 %, what was measured as a share of it."""
+    figures = [each for each in asked if each.bar is not None and each.bar.at and each.verdict is not Verdict.FAILED]
+    if not figures:
+        return None
+    canvas, axes = _canvas(0.7 + ROW_IN * len(figures))
+    for row, figure in enumerate(figures):
+        _glance_row(axes, row, figure)
+    axes.axvline(1.0, color=SOFT, linewidth=1.2, zorder=1)
+    axes.set_ylim(len(figures) - 0.4, -0.85)
+    axes.set_yticks([])
+    axes.set_xlim(0, GLANCE_MAX * 1.02)
+    axes.set_xticks([0, 0.5, 1, 1.5, 2], ["0", "50 %", "bar", "150 %", "200 %"])
+    return Chart(
+        title,
+        as_svg(canvas, title),
+        "What was measured as a share of its bar: dots are rounds, the stroke is their median. The arrow points to the "
+        "side that holds. Beyond 200 % a mark stands at the edge.",
+    )
+
+
+def _glance_row(axes: Axes, row: int, figure: Figure) -> None:
+    judged = figure.judged()
+    assert judged is not None
+    assert figure.bar is not None
+    assert figure.value is not None
+    samples = figure.ratios() if figure.bar.of is Of.RATIO else figure.value.samples
+    colour = MISSED if figure.verdict is Verdict.MISSED else VALUE
+    shares = [min(sample / figure.bar.at, GLANCE_MAX) for sample in samples]
+    arrow = "←" if figure.better is Better.LOWER else "→"
+    _label(axes, row, f"{figure.what} {arrow}")
+    middle = min(judged.middle / figure.bar.at, GLANCE_MAX)
+    axes.plot([0, middle], [row, row], color=colour, linewidth=5, alpha=0.25, solid_capstyle="butt")
+    if len(shares) < MANY_SAMPLES:
+        axes.scatter(shares, [row] * len(shares), s=11, color=colour, alpha=0.55, linewidths=0)
+    axes.plot([middle, middle], [row - 0.17, row + 0.17], color=colour, linewidth=2.4)
+
+
+def _costs(title: str, figures: list[Figure]) -> Chart:
+    """Value and floor, one below the other, with every sample."""
+    rows: list[tuple[str, Series, str]] = []
+    for figure in figures:
+        assert figure.value is not None
+        assert figure.floor is not None
+        if (figure.what, figure.value) not in [(what, each) for what, each, _ in rows]:
+            rows.append((_subject(figure), figure.value, VALUE))
+        rows.append((figure.floor.name, figure.floor, FLOOR))
+    rows = _without_repeats(rows)
+    canvas, axes = _canvas(0.7 + ROW_IN * len(rows))
+    largest = max(max(series.samples) for _, series, _ in rows)
+    for row, (label, series, colour) in enumerate(rows):
+        middle = spread_of(series.samples)
+        assert middle is not None
+        axes.barh(row, middle.middle, height=0.3, color=colour, alpha=0.9)
+        _label(axes, row, label)
+        beside = max(*series.samples, middle.middle) + largest * 0.015
+        axes.text(beside, row, number(middle.middle), color=INK, fontsize=TEXT_PT, va="center", weight="bold")
+        if 1 < len(series.samples) < MANY_SAMPLES:
+            axes.scatter(
+                series.samples, [row] * len(series.samples), s=9, color=PAPER, edgecolors=INK, linewidths=0.5, zorder=3
+            )
+    axes.set_ylim(len(rows) - 0.5, -0.85)
+    axes.set_xlim(0, largest * 1.16)
+    axes.set_yticks([])
+    way = "less is better" if figures[0].better is Better.LOWER else "more is better"
+    axes.set_xlabel(f"{figures[0].unit} ({way})", color=SOFT, fontsize=TEXT_PT)
+    caption = "Bars are medians, dots the rounds. The pale bar is the floor that took turns with it."
+    return Chart(title, as_svg(canvas, title), caption)
+
+
+def _subject(figure: Figure) -> str:
+    """What a figure is about, without the floor that is named beside it."""
+    return figure.what.partition(", against ")[0]
+
+
+def _without_repeats(rows: list[tuple[str, Series, str]]) -> list[tuple[str, Series, str]]:
+    found: list[tuple[str, Series, str]] = []
+    for row in rows:
+        if row not in found:
+            found.append(row)
+    return found
+
+
+def _distribution(figure: Figure) -> Chart:
+    """The share of samples up to each value."""
+    canvas, axes = _canvas(2.5)
+    largest = 0.0
+    for series, colour in ((figure.floor, FLOOR), (figure.value, VALUE)):
+        if series is not None:
+            ordered = sorted(series.samples)
+            largest = max(largest, ordered[-1])
+            shares = [100 * (place + 1) / len(ordered) for place in range(len(ordered))]
+            axes.step(ordered, shares, where="post", color=colour, linewidth=1.8, label=series.name)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
+    axes.set_ylim(0, 101)
+    axes.set_yticks([0, 50, 90, 99], ["0", "50 %", "90 %", "99 %"])
+    axes.set_xlabel(figure.unit, color=SOFT, fontsize=TEXT_PT)
+    if figure.bar is not None and figure.bar.of is Of.VALUE and figure.bar.at <= 3 * largest:
+        axes.axvline(figure.bar.at, color=INK, linewidth=1.4)
+    if figure.floor is not None:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=TEXT_PT, loc="lower right")
+    count = len(figure.value.samples) if figure.value else 0
+    return Chart(figure.what, as_svg(canvas, figure.what), f"The share of {count:,} samples up to each value.")
+
+
+def _curve(curve: Curve) -> Chart:
+    """Medians joined, with a band from lowest to highest."""
+    canvas, axes = _canvas(3.0)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
+    for line, colour in zip(curve.lines, [SERIES[at % len(SERIES)] for at in range(len(curve.lines))], strict=True):
+        spreads = [spread for samples in line.y if (spread := spread_of(samples)) is not None]
+        axes.plot(line.x, [each.middle for each in spreads], color=colour, linewidth=1.9, marker="o", markersize=3.5)
+        axes.fill_between(
+            line.x, [each.low for each in spreads], [each.high for each in spreads], color=colour, alpha=0.16, lw=0
+        )
+        axes.annotate(
+            line.name, (line.x[-1], spreads[-1].middle), (0, 6), textcoords="offset points", color=INK,
+            fontsize=TEXT_PT, ha="right",
+        )  # fmt: skip
+    if curve.is_log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda x, _: number(x))
+        axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(curve.x_label, color=SOFT, fontsize=TEXT_PT)
+    axes.set_title(curve.y_label, color=SOFT, fontsize=TEXT_PT, loc="left")
+    caption = "Lines join medians; the band reaches from the lowest sample to the highest."
+    return Chart(curve.title, as_svg(canvas, curve.title), f"{curve.note} {caption}".strip())

@@ -1,0 +1,208 @@
+"""A run as one HTML page that needs nothing else: style, font, charts and raw data are inside.
+
+Lives here: the page's order and markup. Must not live here: its look (page.css), charts (charts), numbers (wording).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from html import escape
+from pathlib import Path
+
+from bench.load.build import ROOT
+from bench.report.charts import Chart, Charts
+from bench.report.files import RUN, build
+from bench.report.model import Figure, Of, Run, Section, Series, Verdict
+from bench.report.wording import bar_text, judged_text, number, outcome, ratio_text, spread_text
+
+STYLE = Path(__file__).with_name("page.css")
+FONT = ROOT / "src" / "fastrelay" / "http" / "demo" / "page" / "fonts" / "geist.woff2"
+TILES = 4
+MAY = (
+    "A ratio to a floor of the same run carries over to other machines better than any figure in nanoseconds.",
+    "Nanoseconds say what this machine did. Compare them only within one run.",
+    "Instructions per packet compare commits, not relays.",
+    "Loss 0 says that nothing was lost at that rate on that machine in that run.",
+)
+MAY_NOT = (
+    "No network card, no driver, no interrupts: everything is loopback, where the sender pays for the receiver.",
+    "Queues are full in a drain. At low load batches are small and a packet costs more, in time that is idle anyway.",
+    "Latency on a machine that does other work measures that work: look at the load average on the card.",
+)
+
+
+def build_page(run: Run, charts: Charts) -> str:
+    """The whole document."""
+    font = base64.b64encode(FONT.read_bytes()).decode()
+    style = STYLE.read_text().replace("FONT-DATA", font)
+    body = "\n".join(
+        [
+            _header(run),
+            '<main id="report">',
+            _tiles(run),
+            _bars(run, charts.glance),
+            *(_section(section, charts.sections.get(section.key, [])) for section in run.sections),
+            _reading(run),
+            _machine(run),
+            "</main>",
+            _footer(run),
+        ]
+    )
+    title = f"fastrelay benchmarks, commit {run.card.named_commit()}"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _header(run: Run) -> str:
+    card = run.card
+    facts = {
+        "Commit": f"<code>{escape(card.commit or 'unknown')}</code>",
+        "Measured": escape(card.measured_at.replace("T", " ").replace("Z", " UTC")),
+        "Took": f"{run.elapsed_s / 60:.0f} min" if run.elapsed_s >= 90 else f"{run.elapsed_s:.0f} s",
+        "Machine": f"{escape(card.processor)}, {card.processors} processors",
+    }
+    notices = []
+    if run.is_short:
+        notices.append("A short run. It shows that the harness works; its figures are no result.")
+    if card.is_dirty:
+        notices.append("The tree differed from the commit when this was measured.")
+    pairs = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
+    links = "".join(f'<a href="#{escape(each.key)}">{escape(each.title)}</a>' for each in run.sections)
+    return (
+        '<header class="top"><div class="wide">'
+        '<p class="brand">fastrelay <span>Benchmark report</span></p>'
+        f"<h1>{escape(outcome(run))}</h1>"
+        f'<dl class="facts">{pairs}</dl>'
+        + "".join(f'<p class="notice">{notice}</p>' for notice in notices)
+        + f'</div></header>\n<nav aria-label="Sections"><div class="wide"><a href="#bars">Bars</a>{links}'
+        '<a href="#reading">How to read</a></div></nav>'
+    )
+
+
+def _tiles(run: Run) -> str:
+    believed = [each for each in run.figures() if each.verdict in {Verdict.HOLDS, Verdict.MISSED}]
+    chosen = [each for each in believed if each.is_headline]
+    firsts = [next((each for each in section.figures if each in believed), None) for section in run.sections]
+    chosen += [each for each in firsts if each is not None and each not in chosen]
+    return '<section class="tiles wide">' + "".join(map(_tile, chosen[:TILES])) + "</section>"
+
+
+def _tile(figure: Figure) -> str:
+    value, _, unit = judged_text(figure).partition(" ")
+    if figure.bar is not None and figure.bar.of is Of.RATIO and figure.floor is not None:
+        unit = f"× {figure.floor.name}"
+    return (
+        f'<div class="tile {figure.verdict}"><p class="big">{escape(value)} <small>{escape(unit)}</small></p>'
+        f'<p class="what">{escape(figure.what)}</p>'
+        f'<p class="bar">{_chip(figure.verdict)} <span>bar {escape(bar_text(figure))}</span></p></div>'
+    )
+
+
+def _chip(verdict: Verdict) -> str:
+    return f'<span class="chip {verdict}">{verdict}</span>'
+
+
+def _bars(run: Run, glance: Chart | None) -> str:
+    missed = [each for each in run.figures() if each.verdict in {Verdict.MISSED, Verdict.FAILED}]
+    lead = "Every bar that was set, whether it holds or not."
+    sentences = "".join(
+        f"<li>{_chip(each.verdict)} <strong>{escape(each.what)}</strong> {escape(_why(each))}</li>" for each in missed
+    )
+    missed_list = f'<ul class="missed-list">{sentences}</ul>' if missed else ""
+    chart = _chart(glance) if glance is not None else ""
+    return f'<section id="bars" class="wide"><h2>Bars</h2><p class="lead">{lead}</p>{missed_list}{chart}</section>'
+
+
+def _why(figure: Figure) -> str:
+    if figure.verdict is Verdict.FAILED:
+        return "; ".join(figure.failures())
+    return f"{judged_text(figure)}; the bar is {bar_text(figure)}"
+
+
+def _section(section: Section, charts: list[Chart]) -> str:
+    headings = ("", "Measured", "Floor", "Ratio", "Bar", "Verdict")
+    head = "".join(f"<th>{heading}</th>" for heading in headings)
+    rows = "".join(_row(figure, headings) for figure in section.figures)
+    pictures = f'<div class="charts">{"".join(map(_chart, charts))}</div>' if charts else ""
+    samples = "".join(_samples(figure) for figure in section.figures if figure.value is not None)
+    data = "".join(_numbers(Series(name, values)) for name, values in section.data.items())
+    return (
+        f'<section id="{escape(section.key)}" class="wide"><h2>{escape(section.title)}</h2>'
+        f'<p class="lead">{escape(section.lead)}</p>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{pictures}"
+        f"<details><summary>Every sample, and what became of every packet</summary>{samples}"
+        + (f"<h3>Measured along the way</h3>{data}" if data else "")
+        + "</details></section>"
+    )
+
+
+def _row(figure: Figure, headings: tuple[str, ...]) -> str:
+    is_failed = figure.verdict is Verdict.FAILED
+    notes = "".join(f"<small>{escape(text)}</small>" for text in (*figure.failures(), figure.note) if text)
+    cells = (
+        "" if is_failed else escape(spread_text(figure.spread(), figure.unit)),
+        "" if is_failed else escape(spread_text(figure.floor_spread(), figure.unit)),
+        "" if is_failed else escape(ratio_text(figure)),
+        escape(bar_text(figure)),
+        _chip(figure.verdict),
+    )
+    rest = "".join(
+        f'<td data-label="{heading}"{"" if cell else " class=empty"}>{_two_lines(cell)}</td>'
+        for heading, cell in zip(headings[1:], cells, strict=True)
+    )
+    return f'<tr class="{figure.verdict}"><th scope="row">{escape(figure.what)}{notes}</th>{rest}</tr>'
+
+
+def _two_lines(cell: str) -> str:
+    """The middle first, its ends below and smaller."""
+    middle, bracket, ends = cell.partition(" (")
+    return f"<b>{middle}</b> <small>{ends.removesuffix(')')}</small>" if bracket else cell
+
+
+def _chart(chart: Chart) -> str:
+    return f"<figure><h3>{escape(chart.title)}</h3>{chart.svg}<figcaption>{escape(chart.caption)}</figcaption></figure>"
+
+
+def _samples(figure: Figure) -> str:
+    accounts = "".join(f"<li>{escape(account.describe())}</li>" for account in figure.accounts)
+    kept = [each for each in (figure.value, figure.floor) if each is not None]
+    lists = "".join(map(_numbers, kept))
+    if figure.is_paired:
+        lists += _numbers(Series("ratio", figure.ratios()))
+    return f"<h3>{escape(figure.what)}</h3>{lists}" + (f'<ul class="accounts">{accounts}</ul>' if accounts else "")
+
+
+def _numbers(series: Series) -> str:
+    values = " ".join(f"<span>{number(sample)}</span>" for sample in series.samples)
+    return f'<p class="samples"><b>{escape(series.name)}</b> {values}</p>'
+
+
+def _reading(run: Run) -> str:
+    def points(sentences: tuple[str, ...]) -> str:
+        return "<ul>" + "".join(f"<li>{escape(each)}</li>" for each in sentences) + "</ul>"
+
+    return (
+        '<section id="reading" class="wide"><h2>How to read this</h2><div class="columns">'
+        f"<div><h3>Method</h3>{points(run.method)}</div><div><h3>What may be concluded</h3>{points(MAY)}"
+        f"<h3>What may not</h3>{points(MAY_NOT)}</div></div></section>"
+    )
+
+
+def _machine(run: Run) -> str:
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in run.card.lines().items()
+    )
+    return f'<section class="wide"><h2>Machine</h2><dl class="card">{rows}</dl></section>'
+
+
+def _footer(run: Run) -> str:
+    content = json.dumps(build(run), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    data = base64.b64encode(content.encode()).decode()
+    link = f'<a download="{RUN}" href="data:application/json;base64,{data}">Raw data of this run ({RUN})</a>'
+    origin = "<p>Made by <code>python -m bench</code> from its own samples.</p>"
+    return f'<footer><div class="wide"><p>{link}</p>{origin}</div></footer>'

@@ -1,0 +1,56 @@
+"""A run as Markdown for docs/: the outcome, one line per figure, the machine.
+
+Lives here: the Markdown. Must not live here: how numbers are written (wording), the page (page).
+"""
+
+from __future__ import annotations
+
+from bench.report.model import Run, Section, Verdict
+from bench.report.wording import bar_text, outcome, ratio_text, spread_text
+
+MARKS = {Verdict.HOLDS: "holds", Verdict.MISSED: "**missed**", Verdict.REPORTED: "–", Verdict.FAILED: "**failed**"}
+
+
+def build_summary(run: Run) -> str:
+    """The whole file."""
+    card = run.card
+    lines = [
+        f"# {outcome(run)}",
+        "",
+        f"Commit `{card.named_commit()}`, measured {card.measured_at} in {run.elapsed_s / 60:.0f} minutes.",
+        f"{card.processor}, {card.processors} processors, Linux {card.kernel}, loopback.",
+        "Medians; lowest and highest sample in brackets.",
+    ]
+    if run.is_short:
+        lines += ["", "**A short run: it shows that the harness works. Its figures are no result.**"]
+    for section in run.sections:
+        lines += ["", *_section(section)]
+    lines += ["", "## Method", "", *(f"- {sentence}" for sentence in run.method)]
+    lines += ["", "## Machine", "", "| | |", "|---|---|"]
+    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in card.lines().items()]
+    return "\n".join(lines) + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    lines = [f"## {section.title}", "", section.lead, ""]
+    lines += ["| what | measured | floor | ratio | bar | |", "|---|---|---|---|---|---|"]
+    for figure in section.figures:
+        # a figure that has failed shows no number: there is none to believe
+        is_failed = figure.verdict is Verdict.FAILED
+        cells = (
+            figure.what,
+            "" if is_failed else spread_text(figure.spread(), figure.unit),
+            "" if is_failed else spread_text(figure.floor_spread(), figure.unit),
+            "" if is_failed else ratio_text(figure),
+            bar_text(figure),
+            MARKS[figure.verdict],
+        )
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    notes = [
+        f"{figure.what}: {text}" for figure in section.figures for text in (*figure.failures(), figure.note) if text
+    ]
+    return lines + ([""] if notes else []) + [f"- {note}" for note in notes]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

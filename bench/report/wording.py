@@ -1,0 +1,87 @@
+"""How numbers, spreads and bars are written, everywhere the same.
+
+Lives here: numbers to text. Must not live here: markup of any kind.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench.report.model import Bar, Better, Figure, Of, Run, Spread, Verdict
+
+TIMES: Final = " ×"
+# ratios above it are read as "times"; below, a third decimal says something
+LARGE_RATIO: Final = 10
+
+
+def number(value: float) -> str:
+    """Three or four digits that mean something, thousands apart."""
+    if value != 0 and abs(value) < 1:
+        return f"{value:.3g}"
+    if abs(value) >= 1000 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def ratio_number(ratio: float) -> str:
+    """A ratio to a floor."""
+    return f"{ratio:.1f}" if ratio >= LARGE_RATIO else f"{ratio:.3f}"
+
+
+def with_unit(text: str, unit: str) -> str:
+    """A number and what it counts; % stands close."""
+    return f"{text}{unit}" if unit == "%" else f"{text} {unit}".rstrip()
+
+
+def value_text(spread: Spread | None, unit: str) -> str:
+    """The middle with its unit."""
+    return "" if spread is None else with_unit(number(spread.middle), unit)
+
+
+def spread_text(spread: Spread | None, unit: str) -> str:
+    """The middle, its unit and the ends, where there are any."""
+    if spread is None:
+        return ""
+    if spread.low == spread.high:
+        return value_text(spread, unit)
+    return f"{value_text(spread, unit)} ({number(spread.low)}–{number(spread.high)})"
+
+
+def ratio_text(figure: Figure) -> str:
+    """The ratio to the floor with its ends; empty without a floor."""
+    ratio = figure.ratio()
+    if ratio is None:
+        return ""
+    middle = f"{ratio_number(ratio.middle)}{TIMES}"
+    return middle if ratio.low == ratio.high else f"{middle} ({ratio_number(ratio.low)}–{ratio_number(ratio.high)})"
+
+
+def judged_text(figure: Figure) -> str:
+    """What the bar is about, as a number alone."""
+    ratio = figure.ratio()
+    if figure.bar is not None and figure.bar.of is Of.RATIO and ratio is not None:
+        return f"{ratio_number(ratio.middle)}{TIMES}"
+    return value_text(figure.spread(), figure.unit)
+
+
+def bar_text(figure: Figure) -> str:
+    """What was promised."""
+    return "" if figure.bar is None else f"{sign(figure.better)} {_bar_number(figure.bar, figure.unit)}"
+
+
+def sign(better: Better) -> str:
+    """Of a bar."""
+    return "≤" if better is Better.LOWER else "≥"
+
+
+def _bar_number(bar: Bar, unit: str) -> str:
+    return f"{bar.at:g}{TIMES}" if bar.of is Of.RATIO else with_unit(number(bar.at), unit)
+
+
+def outcome(run: Run) -> str:
+    """The run in one sentence."""
+    bars = run.count(Verdict.HOLDS) + run.count(Verdict.MISSED)
+    parts = [f"{run.count(Verdict.HOLDS)} of {bars} bars hold"]
+    parts += [f"{run.count(Verdict.MISSED)} missed"] if run.count(Verdict.MISSED) else []
+    parts += [f"{run.count(Verdict.FAILED)} failed to measure"] if run.count(Verdict.FAILED) else []
+    return ", ".join(parts)

@@ -1,0 +1,107 @@
+"""One run: the wanted scenarios one after the other, and what they leave behind.
+
+Lives here: the order, what a failed scenario becomes, the folder of a run. Must not live here: options (__main__), what
+there is to measure (catalogue), how it is shown (report).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import Progress
+
+import fastrelay
+from bench.catalogue import CHAPTERS, Chapter, Circumstances, Scenario
+from bench.load.build import OUT, ROOT
+from bench.load.card import Card, read_card
+from bench.load.failure import BenchFailure
+from bench.report.charts import draw
+from bench.report.files import RUN, write_run
+from bench.report.measured import Measured, failed
+from bench.report.model import Run, Section
+from bench.report.page import build_page
+from bench.report.summary import build_summary
+
+PAGE = "report.html"
+SUMMARY = "summary.md"
+METHOD = (
+    "CPU time is that of the measured process alone, user and system; never packets per second of wall time.",
+    "In a drain test the candidate is paused, 8,192 packets are queued in its socket, and it runs until that is empty.",
+    "Candidate and floors run in turns. Each round gives one ratio: the figure is the median, with lowest and highest.",
+    "What went in and what became of it is kept with each figure. Where it does not add up, the figure has failed.",
+    "A bar that is missed is written in the same words and at the same size as one that holds.",
+)
+
+
+def check_checkout() -> None:
+    """BenchFailure when the fastrelay that would be measured is not this checkout's: the commit would be a lie."""
+    measured = Path(fastrelay.__file__).resolve()
+    if not measured.is_relative_to(ROOT / "src"):
+        raise BenchFailure(f"this Python imports fastrelay from {measured.parent}, not from {ROOT / 'src'}: make setup")
+
+
+def folder_of(card: Card) -> Path:
+    """Where a run of this commit leaves its files."""
+    return OUT / ((card.commit or "unknown") + ("-dirty" if card.is_dirty else ""))
+
+
+def measure(wanted: Collection[str], circumstances: Circumstances, progress: Progress) -> Run:
+    """Every wanted scenario. One that fails leaves its place in the report and stops nobody."""
+    card, started_s = read_card(), time.monotonic()
+    sections = []
+    for chapter in CHAPTERS:
+        names = [name for name in chapter.scenarios if name in wanted]
+        if names:
+            done = [_attempt(name, chapter.scenarios[name], circumstances, progress) for name in names]
+            sections.append(_section(chapter, dict(zip(names, done, strict=True))))
+    return Run(
+        card=card,
+        is_short=circumstances.is_short,
+        elapsed_s=round(time.monotonic() - started_s, 1),
+        method=METHOD,
+        sections=tuple(sections),
+    )
+
+
+def _attempt(name: str, scenario: Scenario, circumstances: Circumstances, progress: Progress) -> Measured:
+    task = progress.add_task(scenario.what, total=scenario.steps(circumstances))
+    try:
+        return scenario.measure(circumstances, lambda: progress.advance(task))
+    except BenchFailure as failure:
+        return failed(name, scenario.what, str(failure))
+
+
+def _section(chapter: Chapter, measured: dict[str, Measured]) -> Section:
+    return Section(
+        key=chapter.key,
+        title=chapter.title,
+        lead=chapter.lead,
+        figures=tuple(figure for each in measured.values() for figure in each.figures),
+        curves=tuple(curve for each in measured.values() for curve in each.curves),
+        data={
+            f"{name}: {what}": tuple(float(sample) for sample in samples)
+            for name, each in measured.items()
+            for what, samples in each.data.items()
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Left:
+    """The files of a run."""
+
+    run: Path
+    page: Path
+    summary: Path
+
+
+def leave(run: Run, folder: Path) -> Left:
+    """Raw data first: they are there even if drawing should fail."""
+    left = Left(folder / RUN, folder / PAGE, folder / SUMMARY)
+    write_run(run, left.run)
+    left.page.write_text(build_page(run, draw(run)))
+    left.summary.write_text(build_summary(run))
+    return left

@@ -1,0 +1,130 @@
+"""`fastrelay bench`: measure a checkout of fastrelay on this machine, and compare two runs.
+
+Lives here: the commands, finding the checkout, and handing over to its harness. Must not live here: measuring (bench/
+of the checkout).
+
+The harness is not in the package. It compiles C floors, drives other servers and draws charts; none of that belongs on
+a machine that carries calls. And it must measure what it was written beside: figures of one commit's harness over
+another commit's relay belong to neither. So these commands find a checkout and become its `python -m bench`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+
+import fastrelay
+from fastrelay.errors import ConfigError
+
+ENVIRONMENT: Final = "FASTRELAY_CHECKOUT"
+OPTION: Final = "--checkout"
+HARNESS: Final = Path("bench", "__main__.py")
+REPORT: Final = Path("bench", "report", "__main__.py")
+PYTHON: Final = Path(".venv", "bin", "python")
+
+checkout_option = click.option(
+    OPTION,
+    "checkout",
+    metavar="DIR",
+    envvar=ENVIRONMENT,
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="The checkout to measure. Default: the one this command was installed from, else the current directory's.",
+)
+short_option = click.option("--short", is_flag=True, help="A minute or two: shows that it works, not a result.")
+only_option = click.option("--only", multiple=True, metavar="SCENARIO", help="Only this; may be given again.")
+out_option = click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where run.json, report.html and summary.md go. Default: build/bench/COMMIT of the checkout.",
+)
+
+
+@click.group()
+def bench() -> None:
+    """Measure relay, calls and other relays on this machine; compare two runs.
+
+    Every figure stands beside its floor, measured in turns with it, with every sample kept. Needs a checkout in which
+    `make setup` has been run.
+
+    The exit code is 0 when every bar holds, 1 when one is missed, 2 when something could not be measured.
+    """
+
+
+def _measuring(part: str, what: str) -> click.Command:
+    @click.command(part, help=f"{what}\n\n\b\nExample: fastrelay bench {part} --short")
+    @checkout_option
+    @short_option
+    @only_option
+    @out_option
+    def measure(*, checkout: Path | None, short: bool, only: tuple[str, ...], out: Path | None) -> None:
+        # a scenario is of one part already
+        chosen = [argument for name in only for argument in ("--only", name)] or ["--part", part]
+        options = [*(["--short"] if short else []), *(["--out", str(out.absolute())] if out else [])]
+        _become(find_checkout(checkout, HARNESS), ["-m", "bench", *chosen, *options])
+
+    return measure
+
+
+bench.add_command(_measuring("relay", "CPU per packet, latency and loss of the packet path, beside plain C floors."))
+bench.add_command(_measuring("calls", "Calls on one core, set-up times and memory of the transceiver, beside aiortc."))
+bench.add_command(_measuring("peers", "The relay beside other relays that can be installed here, with the same load."))
+
+
+@bench.command("compare")
+@click.argument("first", metavar="A.json", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B.json", type=click.Path(path_type=Path))
+@click.option("--margin", metavar="SHARE", type=click.FloatRange(0, 1), help="A difference below it is none (0.05).")
+@checkout_option
+def compare(*, first: Path, second: Path, margin: float | None, checkout: Path | None) -> None:
+    """Tell what became faster or slower from run A to run B, and what the noise hides.
+
+    Figures with a floor are compared as ratios to it, round by round: what the machine did to both falls out. The
+    verdict is same, faster, slower, or cannot tell.
+
+    \b
+    Example: fastrelay bench compare build/bench/0882ab80c1d2/run.json build/bench/1f3c55ab9e01/run.json
+
+    The exit code is 0 when nothing is slower, 1 when something is, 2 when a file cannot be used, 3 when nothing at all
+    could be told.
+    """
+    options = [] if margin is None else ["--margin", str(margin)]
+    files = [str(first.absolute()), str(second.absolute())]
+    _become(find_checkout(checkout, REPORT), ["-m", "bench.report", *files, *options])
+
+
+def find_checkout(named: Path | None, wanted: Path) -> tuple[Path, Path]:
+    """A checkout that has `wanted`, and the Python to run it with. ConfigError when there is none."""
+    own = Path(fastrelay.__file__).resolve().parents[2]
+    here = Path.cwd()
+    folders = [named.absolute()] if named is not None else [own, here, *here.parents]
+    for folder in folders:
+        if (folder / wanted).is_file():
+            return folder, _python_of(folder, own)
+    if named is not None:
+        raise ConfigError(OPTION, f"{named} is no checkout of fastrelay: it has no {wanted}")
+    raise ConfigError(
+        OPTION, "the benchmarks are not in the package: name a checkout of fastrelay in which `make setup` has been run"
+    )
+
+
+def _python_of(folder: Path, own: Path) -> Path:
+    """The one that imports this very checkout, so that what is measured is what is named."""
+    if folder == own:
+        return Path(sys.executable)
+    python = folder / PYTHON
+    if not python.is_file():
+        raise ConfigError(OPTION, f"{folder} is not set up: run `make setup` in it")
+    return python
+
+
+def _become(found: tuple[Path, Path], arguments: list[str]) -> NoReturn:
+    """Signals, terminal and exit code are the harness's own from here."""
+    folder, python = found
+    os.chdir(folder)
+    os.execv(python, [str(python), *arguments])  # noqa: S606
