@@ -1,8 +1,9 @@
 /* Thousands of clients from one socket: each packet leaves from its own 127.x.y.z by IP_PKTINFO.
  *
  * generator_up --clients N --first-client ADDR:PORT
- *              [--size-from N --size-to N --seed N --train N --checks FILE --nap-us N]
+ *              [--size-from N --size-to N --seed N --train N --checks FILE --nap-us N --channel N]
  * A train of packets leaves in one UDP_SEGMENT send: one processor then offers what a relay on another can just carry.
+ * A channel (0x4000 = 16384 and above) puts TURN's ChannelData header before every packet.
  * FILE holds STUN checks, one per session: length u16 big-endian + bytes, repeated. Client i sends i mod their count.
  * Commands: generator.h.
  */
@@ -19,18 +20,21 @@
 
 /* STUN checks a file may hold */
 #define CHECKS_MAX 1024
+/* RFC 8656 §12.4: channel and length; over UDP nothing is padded */
+#define CHANNEL_HEADER 4
 
 static struct fr_traffic traffic;
 /* source address, and the segment size of a train */
 #define CONTROL_PLAIN CMSG_SPACE(sizeof(struct in_pktinfo))
 #define CONTROL_TRAIN (CONTROL_PLAIN + CMSG_SPACE(sizeof(uint16_t)))
 
-static uint8_t packets[GENERATOR_BATCH * TRAFFIC_PACKET_MAX];
+static uint8_t packets[GENERATOR_BATCH * (CHANNEL_HEADER + TRAFFIC_PACKET_MAX)];
 static _Alignas(struct cmsghdr) uint8_t controls[GENERATOR_BATCH][CONTROL_TRAIN];
 static struct iovec vectors[GENERATOR_BATCH];
 static struct mmsghdr messages[GENERATOR_BATCH];
 static struct iovec checks[CHECKS_MAX];
 static uint32_t check_count;
+static uint16_t channel; /* 0 sends packets as they are */
 static uint64_t next_number, next_check;
 
 static void *put_control(struct cmsghdr *control, int level, int type, size_t length)
@@ -71,6 +75,16 @@ static void send_batch(int fd, int count)
     }
 }
 
+static uint32_t put_packet(uint32_t flow, uint64_t sent_ns, uint8_t *at)
+{
+    if (!channel)
+        return fr_traffic_packet(&traffic, flow, next_number++, sent_ns, at);
+    uint32_t size = fr_traffic_packet(&traffic, flow, next_number++, sent_ns, at + CHANNEL_HEADER);
+    uint16_t head[2] = {htons(channel), htons((uint16_t)size)};
+    memcpy(at, head, sizeof head);
+    return CHANNEL_HEADER + size;
+}
+
 static void send_media(struct fr_generator *generator, int count, uint64_t sent_ns)
 {
     int message_count = 0;
@@ -79,9 +93,10 @@ static void send_media(struct fr_generator *generator, int count, uint64_t sent_
         int cars = (int)(traffic.train - next_number % traffic.train);
         cars = cars < count ? cars : count;
         uint32_t flow = fr_traffic_flow(&traffic, next_number), size = fr_traffic_size(&traffic, next_number);
+        size += channel ? CHANNEL_HEADER : 0;
         struct iovec bytes = {at, (size_t)cars * size};
         for (int i = 0; i < cars; i++)
-            at += fr_traffic_packet(&traffic, flow, next_number++, sent_ns, at);
+            at += put_packet(flow, sent_ns, at);
         put_message(generator, message_count++, flow, bytes, cars > 1 ? (uint16_t)size : 0);
         count -= cars;
     }
@@ -118,6 +133,7 @@ static void load_checks(const char *path)
 int main(int argc, char **argv)
 {
     fr_traffic_open(&traffic, argc, argv);
+    channel = (uint16_t)fr_option_number(argc, argv, "--channel", 0);
     const char *check_file = fr_option_text(argc, argv, "--checks", "");
     if (*check_file)
         load_checks(check_file);

@@ -1,7 +1,8 @@
 /* Where packets end: a wildcard port that plays every transceiver (up) or every client (down).
  *
  * sink --listen ADDR:PORT --tally FILE [--numbers N] [--one-transceiver 1]
- * What arrives are plain packets, or trunk bundles (docs/trunk.md) whose frames are counted: the first byte tells.
+ * What arrives are plain packets, TURN's ChannelData, or trunk bundles (docs/trunk.md) whose frames are counted: the
+ * first byte tells.
  * Stamps 0 … N−1 are expected once each: the page says how many came first and how many again.
  * Where it plays one transceiver alone, a bundle whose number is not above the one before it is refused, as a replay
  * window would: on one machine nothing overtakes, so a worker that follows another has to count on from there, or start
@@ -37,6 +38,9 @@
 #define TRUNK_EPOCH 8
 #define TRUNK_SEQUENCE 16
 #define RTP_FIRST_BYTE 0x80
+/* TURN's ChannelData, as RFC 8656 §12 tells it from all else that comes to a client */
+#define CHANNEL_TOP_BITS 1
+#define CHANNEL_HEADER 4
 /* latency buckets, one a microsecond; the last holds everything above */
 #define LATENCY_BUCKETS 100000
 
@@ -138,6 +142,8 @@ static void take_datagram(const uint8_t *datagram, size_t length, const struct s
 {
     if (length && datagram[0] == RTP_FIRST_BYTE)
         take_packet(datagram, length, now);
+    if (length >= CHANNEL_HEADER && datagram[0] >> 6 == CHANNEL_TOP_BITS)
+        take_packet(datagram + CHANNEL_HEADER, length - CHANNEL_HEADER, now);
     if (length < TRUNK_HEADER || datagram[0] != TRUNK_KIND_UP)
         return;
     if (is_one_transceiver && is_replayed(datagram, source)) {

@@ -44,12 +44,14 @@ class Traffic:
 
 
 class UpGenerator:
-    """Plays all clients from one socket."""
+    """Plays all clients from one socket; with a channel, as clients of a TURN server."""
 
-    def __init__(self, traffic: Traffic, checks: Path | None = None) -> None:
+    def __init__(self, traffic: Traffic, checks: Path | None = None, *, channel: int = 0) -> None:
         command = [str(build.program("generator_up")), *traffic.options()]
         if checks is not None:
             command += ["--checks", str(checks)]
+        if channel:
+            command += ["--channel", str(channel)]
         self.program = Program(command, cpu.OTHERS_CPU, cpu.NICE_GENERATOR)
         self._port = 0
 
