@@ -86,6 +86,8 @@ def _section(chapter: Chapter, measured: dict[str, Measured]) -> Section:
             for name, each in measured.items()
             for what, samples in each.data.items()
         },
+        versions={name: text for each in measured.values() for name, text in each.versions.items()},
+        not_run={name: reason for each in measured.values() for name, reason in each.not_run.items()},
     )
 
 

@@ -161,7 +161,8 @@ def _costs(title: str, figures: list[Figure]) -> Chart:
 
 def _subject(figure: Figure) -> str:
     """What a figure is about, without the floor that is named beside it."""
-    return figure.what.partition(", against ")[0]
+    name = figure.value.name if figure.value is not None else ""
+    return f"{figure.what.partition(', against ')[0]}: {name}"
 
 
 def _without_repeats(rows: list[tuple[str, Series, str]]) -> list[tuple[str, Series, str]]:

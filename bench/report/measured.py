@@ -17,11 +17,13 @@ NS_PER_S = 1e9
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of one scenario, curves, and what was measured along the way."""
+    """The figures of one scenario, curves, what was measured along the way, and what could not be run here."""
 
     figures: list[Figure]
     data: Mapping[str, Sequence[float]] = field(default_factory=dict)
     curves: Sequence[Curve] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    not_run: Mapping[str, str] = field(default_factory=dict)
 
 
 def failed(key: str, what: str, problem: str) -> Measured:

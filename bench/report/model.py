@@ -194,6 +194,10 @@ class Section:
     curves: tuple[Curve, ...] = ()
     data: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """Measured along the way and behind no figure of its own."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of what is not ours."""
+    not_run: dict[str, str] = field(default_factory=dict)
+    """What should stand here and does not, and why: this machine lacks it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,10 +134,22 @@ def _section(section: Section, charts: list[Chart]) -> str:
     return (
         f'<section id="{escape(section.key)}" class="wide"><h2>{escape(section.title)}</h2>'
         f'<p class="lead">{escape(section.lead)}</p>'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{pictures}"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{_absent(section)}{pictures}"
         f"<details><summary>Every sample, and what became of every packet</summary>{samples}"
         + (f"<h3>Measured along the way</h3>{data}" if data else "")
         + "</details></section>"
+    )
+
+
+def _absent(section: Section) -> str:
+    """What is not there, said beside what is."""
+    missing = "".join(
+        f'<li><span class="chip">not run</span> <strong>{escape(name)}</strong> {escape(reason)}</li>'
+        for name, reason in section.not_run.items()
+    )
+    versions = ", ".join(f"{name} {text}" for name, text in section.versions.items())
+    return (f'<ul class="missed-list">{missing}</ul>' if missing else "") + (
+        f'<p class="versions">Versions: {escape(versions)}</p>' if versions else ""
     )
 
 

@@ -49,6 +49,8 @@ def _section(section: Section) -> list[str]:
     notes = [
         f"{figure.what}: {text}" for figure in section.figures for text in (*figure.failures(), figure.note) if text
     ]
+    notes += [f"{name}: not run here, {reason}" for name, reason in section.not_run.items()]
+    notes += [f"{name}: {text}" for name, text in section.versions.items()]
     return lines + ([""] if notes else []) + [f"- {note}" for note in notes]
 
 

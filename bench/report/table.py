@@ -29,6 +29,8 @@ def show(run: Run, console: Console) -> None:
             coloured = f"[{COLOURS[verdict]}]{verdict}[/{COLOURS[verdict]}]"
             table.add_row(figure.what, value, floor, ratio_text(figure), bar_text(figure), coloured)
         console.print(table)
+        for name, reason in section.not_run.items():
+            console.print(f"{name}: not run here, {reason}", highlight=False, markup=False)
     for figure in run.figures():
         for sentence in (*figure.failures(), figure.note):
             if sentence:

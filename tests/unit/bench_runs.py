@@ -69,7 +69,16 @@ def a_run(seed: int, *, slower: float = 1.0, instructions: float = 212.0, card: 
         sections=(
             Section("up", "The way up", "Client packets to a transceiver.", up),
             Section("instructions", "Instructions", "Counted by callgrind.", (_instructions(instructions),)),
-            Section("calls", "Calls", "Whole calls.", _calls(chance), (_curve(chance),), {"offered": (1.0, 2.0)}),
+            Section(
+                "calls",
+                "Calls",
+                "Whole calls.",
+                _calls(chance),
+                (_curve(chance),),
+                {"offered": (1.0, 2.0)},
+                {"aiortc": "1.16.0"},
+                {"rtpengine": "no package of it on this system"},
+            ),
         ),
     )
 

@@ -105,6 +105,11 @@ def test_the_page_needs_nothing_else(page: str, read: Reader) -> None:
     assert "<script" not in page
 
 
+def test_what_could_not_be_run_is_named(golden: Run, read: Reader) -> None:
+    assert "no package of it on this system" in "\n".join(read.text)
+    assert "- rtpengine: not run here, no package of it on this system" in build_summary(golden).splitlines()
+
+
 def test_every_link_of_the_page_leads_somewhere(read: Reader) -> None:
     assert {each[1:] for each in read.references if each.startswith("#")} <= set(read.ids)
 
