@@ -14,6 +14,7 @@ from bench.calls import scenarios as calls
 from bench.gate.measure import PHASES, measure_all
 from bench.load import open_loop
 from bench.load.scenarios import SCENARIOS, Effort, Step
+from bench.peers import scenarios as peers
 from bench.report.measured import NS_PER_S, Measured
 
 FULL = Effort(rounds=9, drains=8)
@@ -106,12 +107,22 @@ def _called(name: str) -> Scenario:
     return Scenario(scenario.what, lambda _: scenario.steps, measure)
 
 
+def _compared(name: str) -> Scenario:
+    scenario = peers.SCENARIOS[name]
+    return Scenario(
+        scenario.what,
+        lambda given: scenario.steps(given.effort),
+        lambda given, step: scenario.measure(given.effort, step),
+    )
+
+
 def _two(_: Circumstances) -> int:
     return 2
 
 
 _relay = partial(Chapter, "relay")
 _calls = partial(Chapter, "calls")
+_peers = partial(Chapter, "peers")
 
 CHAPTERS: tuple[Chapter, ...] = (
     _relay(
@@ -152,6 +163,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Calls",
         "Whole calls with real ICE, DTLS and SRTP through relay and transceiver, beside aiortc on the same core.",
         {name: _called(name) for name in calls.SCENARIOS},
+    ),
+    _peers(
+        "peers",
+        "Beside other relays",
+        "The same packets through every relay that could be run here, each alone on the same processor with the same "
+        "buffers, drained in turns: packets per millisecond of the relay's own CPU. The ratio says how many times "
+        "as many fastrelay carries.",
+        {name: _compared(name) for name in peers.SCENARIOS},
     ),
 )
 PARTS = tuple(dict.fromkeys(chapter.part for chapter in CHAPTERS))

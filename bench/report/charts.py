@@ -14,6 +14,7 @@ from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 
 from bench.report.model import Better, Curve, Figure, Of, Run, Section, Series, Verdict, spread_of
 from bench.report.svg import FLOOR, GRID, INK, MISSED, PAPER, SERIES, SOFT, VALUE, as_svg
@@ -21,6 +22,8 @@ from bench.report.wording import number
 
 WIDTH_IN: Final = 4.7
 TEXT_PT: Final = 10
+TICKS: Final = 5
+"""At most: more of them run into each other."""
 ROW_IN: Final = 0.44
 MANY_SAMPLES: Final = 40
 """From here on a distribution says more than dots."""
@@ -151,7 +154,8 @@ def _costs(title: str, figures: list[Figure]) -> Chart:
                 series.samples, [row] * len(series.samples), s=9, color=PAPER, edgecolors=INK, linewidths=0.5, zorder=3
             )
     axes.set_ylim(len(rows) - 0.5, -0.85)
-    axes.set_xlim(0, largest * 1.16)
+    axes.set_xlim(0, largest * 1.2)
+    axes.xaxis.set_major_locator(MaxNLocator(TICKS))
     axes.set_yticks([])
     way = "less is better" if figures[0].better is Better.LOWER else "more is better"
     axes.set_xlabel(f"{figures[0].unit} ({way})", color=SOFT, fontsize=TEXT_PT)

@@ -13,6 +13,8 @@ from bench.report.model import Account, Bar, Better, Curve, Figure, Of, Series
 
 NANOSECONDS = "ns"
 NS_PER_S = 1e9
+NS_PER_MS = 1e6
+PER_CPU_MS = "packets/CPU ms"
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,14 @@ def beside_floor(key: str, what: str, turns: Turns, name: str, floor: tuple[str,
 
 
 def throughput(key: str, what: str, turns: Turns, name: str, floor: str, bar: float) -> Figure:
-    """Packets per second of CPU of a candidate beside another's, taken in turns; the bar is the lowest ratio."""
+    """Packets per millisecond of CPU of a candidate beside another's, taken in turns; the bar is the lowest ratio."""
     return Figure(
         key=key,
         what=what,
-        unit="packets per CPU second",
+        unit=PER_CPU_MS,
         better=Better.HIGHER,
-        value=series(name, (NS_PER_S / each for each in turns.samples[name])),
-        floor=series(floor, (NS_PER_S / each for each in turns.samples[floor])),
+        value=series(name, (NS_PER_MS / each for each in turns.samples[name])),
+        floor=series(floor, (NS_PER_MS / each for each in turns.samples[floor])),
         is_paired=True,
         bar=Bar(bar, Of.RATIO),
         accounts=accounts_of(turns, name, floor),
