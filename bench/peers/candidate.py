@@ -144,8 +144,14 @@ def open_paths(peer: Peer, traffic: Traffic, generator: PeerGenerator) -> None:
 
     That all of it has arrived is for a drain to see: a client without a path is a packet that does not come.
     """
+    endpoints = peer.client_endpoints()
+    if peer.opening is Opening.CALL:
+        for _, port in endpoints:
+            generator.fill(port, 1)
+        wait_until_done(peer, endpoints[-1][1])
+        return
     opened = 0
-    port = peer.client_endpoints()[0][1]
+    port = endpoints[0][1]
     send = generator.open if peer.opening is Opening.CHECK else generator.fill
     while opened < traffic.clients:
         opened += send(port, min(OPENING_BATCH, traffic.clients - opened))

@@ -9,6 +9,7 @@ from bench.peers.kernel import Direct, KernelNat
 from bench.peers.nginx import Nginx, NginxScript
 from bench.peers.peer import Peer
 from bench.peers.recipes import GoRelay, PythonRelay, UvloopRelay
+from bench.peers.rtpengine import Rtpengine
 from bench.peers.turn import Coturn, Pion
 
 # made anew for each run: a peer holds its process
@@ -24,6 +25,7 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "nginx-js": NginxScript,
     "coturn": Coturn,
     "pion": Pion,
+    "rtpengine": Rtpengine,
     "nft-dnat": KernelNat,
 }
 

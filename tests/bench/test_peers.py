@@ -1,0 +1,161 @@
+"""Every relay that fastrelay is compared with forwards packets, pauses, and leaves nothing behind.
+
+Only what is on this machine is started: a machine that lacks one says so in the report, and a test installs nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from bench.load import cpu
+from bench.peers import install, running
+from bench.peers.catalogue import PEERS
+from bench.peers.opening import check_for
+from bench.peers.peer import NotRun, Opening, Peer, Route
+from bench.peers.recipes import PythonRelay
+from bench.peers.ring import Compared
+from bench.peers.turn_client import CHANNEL, TurnClient
+
+ANSWER_S = 5.0
+DEBIAN = {"nginx": "nginx", "nginx-js": "libnginx-mod-stream-js", "coturn": "coturn", "rtpengine": "rtpengine-daemon"}
+
+
+def is_here(name: str) -> bool:
+    """Whether a peer can be started without asking a registry."""
+    if name in DEBIAN:
+        return shutil.which("dpkg-query") is not None and bool(install.debian_version(DEBIAN[name]))
+    if name == "uvloop":
+        return (running.OUT / "uvloop-0.22.1").exists()
+    if name.startswith("go-") or name == "pion":
+        return (running.OUT / ("turn" if name == "pion" else "relay")).exists()
+    return name != "nft-dnat"
+
+
+HERE = [name for name in PEERS if is_here(name)]
+FORWARDING = [name for name in HERE if PEERS[name]().opening in (Opening.CHECK, Opening.PACKET)]
+TURN = [name for name in HERE if PEERS[name]().opening is Opening.CHANNEL]
+
+
+@contextmanager
+def started(peer: Peer, route: Route) -> Iterator[None]:
+    """A peer that runs within the block."""
+    try:
+        peer.start(route)
+        yield
+    finally:
+        peer.stop()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[[], socket.socket]]:
+    """Makes sockets on loopback, closed in the end."""
+    opened = []
+
+    def make() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        opened.append(made)
+        made.bind(("127.0.0.1", 0))
+        made.settimeout(ANSWER_S)
+        return made
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize("name", FORWARDING)
+def test_a_relay_carries_a_client_to_its_transceiver_and_back(name: str, endpoint: Callable[[], socket.socket]) -> None:
+    peer, client, transceiver = PEERS[name](), endpoint(), endpoint()
+    check = check_for(transceiver.getsockname())
+    with started(peer, Route(clients=4, transceiver=transceiver.getsockname())):
+        relay = peer.client_endpoints()[0]
+        client.sendto(check, relay)
+        assert transceiver.recv(2048) == check
+        for number in range(3):
+            client.sendto(b"\x80up%d" % number, relay)
+            packet, source = transceiver.recvfrom(2048)
+            assert packet == b"\x80up%d" % number
+            if peer.is_both_ways:
+                transceiver.sendto(b"\x80down%d" % number, source)
+                assert client.recv(2048) == b"\x80down%d" % number
+
+
+@pytest.mark.parametrize("name", TURN)
+def test_a_turn_server_carries_channel_data_both_ways(name: str, endpoint: Callable[[], socket.socket]) -> None:
+    peer, transceiver = PEERS[name](), endpoint()
+    with closing(endpoint()) as probe:
+        local = probe.getsockname()
+    with started(peer, Route(clients=4, transceiver=transceiver.getsockname())):
+        relay = peer.client_endpoints()[0]
+        opening = TurnClient(local, relay)
+        relayed = opening.allocate()
+        opening.bind_channel(transceiver.getsockname())
+        opening.close()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.bind(local)
+            client.settimeout(ANSWER_S)
+            head = CHANNEL.to_bytes(2, "big") + (4).to_bytes(2, "big")
+            client.sendto(head + b"\x80up.", relay)
+            assert transceiver.recvfrom(2048) == (b"\x80up.", relayed)
+            transceiver.sendto(b"\x80dn.", relayed)
+            assert client.recv(2048) == head + b"\x80dn."
+
+
+@pytest.mark.parametrize("name", [name for name in HERE if name == "rtpengine"])
+def test_rtpengine_has_a_port_for_each_call(name: str, endpoint: Callable[[], socket.socket]) -> None:
+    peer, client, transceiver = PEERS[name](), endpoint(), endpoint()
+    with started(peer, Route(clients=3, transceiver=transceiver.getsockname())):
+        calls = peer.client_endpoints()
+        assert len(set(calls)) == 3
+        packet = b"\x80\x6f" + bytes(60)
+        for call in calls:
+            client.sendto(packet, call)
+            assert transceiver.recv(2048) == packet
+
+
+def test_a_paused_relay_forwards_nothing_and_uses_no_processor(endpoint: Callable[[], socket.socket]) -> None:
+    peer, client, transceiver = PythonRelay(), endpoint(), endpoint()
+    with started(peer, Route(clients=1, transceiver=transceiver.getsockname())):
+        peer.pause()
+        used = peer.cpu_ns()
+        client.sendto(check_for(transceiver.getsockname()), peer.client_endpoints()[0])
+        transceiver.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            transceiver.recv(2048)
+        assert peer.cpu_ns() == used
+        assert all(set(cpu.thread_states(pid)) == {"T"} for pid in peer.pids())
+        peer.resume()
+        transceiver.settimeout(ANSWER_S)
+        assert transceiver.recv(2048)
+        assert peer.cpu_ns() > used
+
+
+@pytest.mark.parametrize(
+    "first", [b"\x80media", check_for(("127.0.0.1", 9))[:30], b"\0" * 40], ids=["media", "cut", "zeros"]
+)
+def test_a_client_that_names_no_transceiver_is_not_forwarded(
+    first: bytes, endpoint: Callable[[], socket.socket]
+) -> None:
+    peer, client, transceiver = PythonRelay(), endpoint(), endpoint()
+    with started(peer, Route(clients=1, transceiver=transceiver.getsockname())):
+        client.sendto(first, peer.client_endpoints()[0])
+        other = endpoint()
+        check = check_for(transceiver.getsockname())
+        other.sendto(check, peer.client_endpoints()[0])
+        assert transceiver.recv(2048) == check
+
+
+def test_what_is_missing_and_what_failed_are_told_apart() -> None:
+    compared = Compared()
+
+    def lacks() -> None:
+        raise NotRun("no Go tool")
+
+    assert not compared.attempt("go", lacks)
+    assert compared.attempt("fine", lambda: None)
+    assert (compared.not_run, compared.failed) == ({"go": "no Go tool"}, {})
