@@ -1,6 +1,7 @@
 """The STUN checks of the benchmark's clients: one for each session, since a check does not say who sends it."""
 
 import time
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from bench.load.build import OUT
@@ -17,13 +18,17 @@ SESSION_CLIENTS = 128
 def write_checks(traffic: Traffic, port: int = TRANSCEIVER_PORT) -> Path:
     """A file for generator_up: length as two bytes, then the check, for each session. Transceivers take turns."""
     ring = KeyRing((Key(Relay.KEY_ID, Relay.SECRET, 0),))
-    first = FIRST_TRANSCEIVER.rpartition(".")
     content = b""
     for number in range(max(traffic.transceivers, -(-traffic.clients // SESSION_CLIENTS))):
-        address = f"{first[0]}.{int(first[2]) + number % traffic.transceivers}"
+        address = transceiver_address(number % traffic.transceivers)
         minted = mint_token(ring, to=(address, port), now_s=time.time())
         check = build_check(f"{minted.ufrag}:client", minted.password)
         content += len(check).to_bytes(2, "big") + check
     path = OUT / "checks"
     path.write_bytes(content)
     return path
+
+
+def transceiver_address(number: int) -> str:
+    """Each has an address, all have one port."""
+    return str(IPv4Address(FIRST_TRANSCEIVER) + number)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bench.load.callers.before import Before, Direct, Fastrelay
+from bench.load.callers.before import Before, Direct, Fastrelay, crowd_before
 from bench.load.callers.crowd import Crowd
 from bench.load.callers.shape import UP, Shape, Talk, Target
 from bench.load.failure import BenchFailure
@@ -25,16 +25,6 @@ DROPPED_EVERY = 37
 def shape(**changed: int) -> Shape:
     first = free_port(22000, 22900)
     return Shape(**{"calls": CALLS, "client_port": first, "transceiver_port": free_port(first + 1, 23000)} | changed)
-
-
-@contextmanager
-def crowd_before(before: Before, given: Shape) -> Iterator[Crowd]:
-    try:
-        with Crowd(given, before.open(given)) as crowd:
-            crowd.open_all(2000)
-            yield crowd
-    finally:
-        before.close()
 
 
 @pytest.mark.parametrize("before", [Direct(), Fastrelay()], ids=lambda before: before.name)

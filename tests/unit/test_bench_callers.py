@@ -9,7 +9,7 @@ import pytest
 
 from bench.load.callers.before import write_channels
 from bench.load.callers.histogram import BUCKETS, PARTS, Histogram, bucket_top_ns
-from bench.load.callers.result import Result, Way
+from bench.load.callers.result import Result, Way, add_accounts
 from bench.load.callers.saturation import CLOSE_ENOUGH, TRIALS_MAX, Trial, find_saturation
 from bench.load.callers.shape import Shape, Talk
 
@@ -57,7 +57,7 @@ def test_share_above_counts_what_is_longer() -> None:
 
 
 def carrying(capacity: float, generator: float = 1e9) -> Callable[[float], Trial]:
-    return lambda rate: Trial(rate, 0.0 if rate <= capacity else 0.01, rate > generator)
+    return lambda rate: Trial(rate, 0.0 if rate <= capacity else 0.01, 100.0, rate > generator)
 
 
 @pytest.mark.parametrize("capacity", [1_500, 20_000, 333_333], ids=str)
@@ -84,12 +84,18 @@ def test_search_finds_nothing_where_the_lowest_rate_fails() -> None:
     assert (found.rate, found.is_generator_bound, len(found.trials)) == (0.0, False, 2)
 
 
+def test_rate_whose_packets_pile_up_in_a_buffer_is_not_carried() -> None:
+    found = find_saturation(lambda rate: Trial(rate, 0.0, 100.0 if rate < 5000 else 1e6, False), 1000, 1e6)
+    assert 5000 / CLOSE_ENOUGH <= found.rate < 5000
+    assert not found.is_generator_bound
+
+
 def test_one_bad_trial_does_not_end_the_search() -> None:
     tried: list[float] = []
 
     def unlucky_once(rate: float) -> Trial:
         tried.append(rate)
-        return Trial(rate, 0.5 if len(tried) == 2 else 0.0, False)
+        return Trial(rate, 0.5 if len(tried) == 2 else 0.0, 100.0, False)
 
     assert find_saturation(unlucky_once, 1000, 8000).rate == 8000
 
@@ -136,6 +142,36 @@ def test_result_that_says_nothing_about_a_relay_is_void(bad: Result, complaint: 
 
 def test_packets_under_way_while_calls_move_are_no_misdelivery() -> None:
     assert replace(result(way(), way(misdelivered=1)), addresses_changed=3).problems() == []
+
+
+@pytest.mark.parametrize(
+    ("rate", "calls", "talking", "interval_us"),
+    [(100_000, 10_000, 1000, 20_000), (100, 10_000, 1, 20_000), (1e6, 1000, 1000, 2_000), (1e9, 1000, 1000, 1_000)],
+    ids=str,
+)
+def test_talk_takes_as_many_calls_as_the_rate_needs(rate: float, calls: int, talking: int, interval_us: int) -> None:
+    talk = Talk.at(rate, 1000, calls)
+    assert (talk.calls, talk.interval_us) == (talking, interval_us)
+
+
+def test_talk_by_all_calls_lets_each_talk_the_less() -> None:
+    talk = Talk.by(1_000_000, 50_000, 1000, ways=1)
+    assert (talk.calls, talk.interval_us, talk.rate) == (1_000_000, 20_000_000, 50_000)
+
+
+def test_generator_held_up_for_a_moment_is_not_behind_but_its_times_are_not_sharp() -> None:
+    held_up = result(way(late=histogram_of(*[0] * 90, *[BUCKETS - 1] * 10)), way())
+    assert not held_up.is_behind
+    assert held_up.problems()
+    assert result(way(late=histogram_of(0, BUCKETS - 1, BUCKETS - 1)), way()).is_behind
+    assert result(way(due=2000), way()).is_behind
+
+
+def test_accounts_of_several_stretches_are_added() -> None:
+    due, sent = add_accounts([result(way(), way()), result(way(first=990), way(), target_drops=4)])
+    assert (due.put_in, due.ended["sent"]) == (4000, 4000)
+    assert (sent.ended["arrived"], sent.ended["dropped at the candidate"], sent.ended["lost elsewhere"]) == (3990, 4, 6)
+    assert sent.adds_up
 
 
 def test_rate_of_a_talk_counts_both_ways() -> None:

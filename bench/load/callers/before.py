@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
 from bench.load.build import OUT
-from bench.load.callers.shape import Shape, Target
-from bench.load.checks import write_checks
+from bench.load.callers.crowd import Crowd
+from bench.load.callers.shape import BOTH, UP, Shape, Target
+from bench.load.candidates import Floor
+from bench.load.checks import transceiver_address, write_checks
 from bench.load.failure import BenchFailure
 from bench.load.relay_candidate import Relay
 from bench.load.traffic import CANDIDATE, FIRST_TRANSCEIVER, Traffic
@@ -48,14 +51,31 @@ class Before(Protocol):
         """Ends it. May be called when it has not been started."""
 
 
+@contextmanager
+def crowd_before(before: Before, shape: Shape) -> Iterator[Crowd]:
+    """A crowd whose every call is open; whatever happens, nothing of it is left."""
+    try:
+        with Crowd(shape, before.open(shape)) as crowd:
+            crowd.open_all()
+            yield crowd
+    finally:
+        before.close()
+
+
 class Direct:
-    """Nothing in between: what is measured is the generator and the kernel."""
+    """Nothing in between: what is measured is the generator and the kernel. With `openings` it is asked for answers."""
 
     name = "direct"
 
+    def __init__(self, openings: Openings | None = None) -> None:
+        self._openings = openings
+
     def open(self, shape: Shape) -> Target:
         """Clients send to the transceivers."""
-        return Target(self.name, tuple((transceiver(k), shape.transceiver_port) for k in range(shape.transceivers)))
+        ends = tuple((transceiver_address(k), shape.transceiver_port) for k in range(shape.transceivers))
+        if self._openings is None:
+            return Target(self.name, ends)
+        return Target(self.name, ends, openings=self._openings(shape), stages=1)
 
     def pids(self) -> list[int]:
         """None."""
@@ -100,6 +120,33 @@ class Fastrelay:
             self._relay = None
 
 
+class Forwarder:
+    """The C floor: recvmmsg, a flow lookup, sendmmsg. It carries packets up and nothing down."""
+
+    name = "C forwarder"
+
+    def __init__(self) -> None:
+        self._floor: Floor | None = None
+
+    def open(self, shape: Shape) -> Target:
+        """Starts it with every flow in its table."""
+        to = f"{FIRST_TRANSCEIVER}:{shape.transceiver_port}"
+        options = ["--to", to, "--peers", str(shape.transceivers), *traffic_of(shape).options()]
+        self._floor = Floor("floor_forward", options, NeverFilled())
+        self._floor.start()
+        return Target(self.name, ((CANDIDATE, self._floor.program().port()),), ways=UP)
+
+    def pids(self) -> list[int]:
+        """Its process."""
+        return [] if self._floor is None else [self._floor.program().pid]
+
+    def close(self) -> None:
+        """Ends it."""
+        if self._floor is not None:
+            self._floor.stop()
+            self._floor = None
+
+
 class PeerBefore:
     """A peer of bench.peers. `openings` writes what its flows are opened with, where the usual ones will not do."""
 
@@ -121,6 +168,7 @@ class PeerBefore:
             openings=None if openings is None else openings(shape),
             stages=0 if openings is None else 2 if has_channel else 1,
             channel=CHANNEL if has_channel else 0,
+            ways=BOTH if self._peer.is_both_ways else UP,
         )
 
     def pids(self) -> list[int]:
@@ -143,12 +191,6 @@ class NeverFilled:
         """Nothing was started."""
 
 
-def transceiver(number: int) -> str:
-    """The address of one of them."""
-    first = struct.unpack("!I", socket.inet_aton(FIRST_TRANSCEIVER))[0]
-    return socket.inet_ntoa(struct.pack("!I", first + number))
-
-
 def traffic_of(shape: Shape) -> Traffic:
     """The same clients and transceivers, as the drain tests describe them."""
     return Traffic(max(shape.flows, shape.calls), shape.transceivers, seed=shape.seed, client_port=shape.client_port)
@@ -163,7 +205,7 @@ def write_channels(shape: Shape) -> Path:
     """For each transceiver an allocation and a channel to it, from a TURN server that asks for no password."""
     content = b""
     for number in range(shape.transceivers):
-        address = struct.unpack("!I", socket.inet_aton(transceiver(number)))[0] ^ COOKIE
+        address = struct.unpack("!I", socket.inet_aton(transceiver_address(number)))[0] ^ COOKIE
         peer = struct.pack("!xBHI", 1, shape.transceiver_port ^ COOKIE >> 16, address)
         allocate = request(ALLOCATE, attribute(REQUESTED_TRANSPORT, struct.pack("!B3x", UDP)))
         bind = request(

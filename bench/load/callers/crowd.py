@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import struct
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,7 +16,7 @@ from typing import Final, Self
 from bench.load import build, cpu
 from bench.load.callers.histogram import BUCKETS, Histogram
 from bench.load.callers.result import Result, Way
-from bench.load.callers.shape import Endpoint, Shape, Talk, Target
+from bench.load.callers.shape import UP, Endpoint, Shape, Talk, Target
 from bench.load.failure import BenchFailure
 from bench.load.process import Program
 from bench.load.sockets import socket_state
@@ -25,6 +25,7 @@ HISTOGRAM = struct.Struct(f"={BUCKETS}Q")
 LATENCY_UP, LATENCY_DOWN, LATE_UP, LATE_DOWN, OPENING = range(5)
 PAGE_BYTES: Final = HISTOGRAM.size * 5
 OPEN_PER_S = 20_000
+WARM_PER_S = 20_000
 OPEN_TRIES = 5
 PATIENCE_MS = 300
 COUNTED = frozenset(field.name for field in fields(Way)) - {"latency", "late"}
@@ -41,6 +42,7 @@ class Crowd:
         command = [str(build.program("callers")), "--page", str(self._path), *shape.options(), *target.options()]
         self._program = Program(command, cpu.OTHERS_CPU, cpu.NICE_GENERATOR)
         self._page = mapped(self._path)
+        self._used = shape.calls
         self._aim()
 
     def __enter__(self) -> Self:
@@ -71,12 +73,24 @@ class Crowd:
         if answered != wanted:
             raise BenchFailure(f"{self.target.name}: {wanted - answered} of {wanted} openings were never answered")
 
+    def warm(self, rate: int = WARM_PER_S) -> None:
+        """Every call sends one packet up, which tells the transceivers where to answer; again where some were lost."""
+        talk = Talk.by(self.shape.calls, rate, 0, UP)
+        once = replace(talk, duration_ms=talk.interval_us // 1000)
+        for _ in range(OPEN_TRIES):
+            if not self.talk(once).missing:
+                return
+        raise BenchFailure(f"{self.target.name}: packets are lost even at {rate:,} a second")
+
     def talk(self, talk: Talk) -> Result:
         """Media, open loop; blocks until all of it has been sent and what arrives has arrived."""
         return self._ask(talk.command())
 
     def renew(self) -> None:
-        """Every call ends; each has a new address from here on, and nothing open."""
+        """Every call ends; each has an address from here on that nobody had before, and nothing open."""
+        self._used += self.shape.calls
+        if self._used > self.shape.flows:
+            raise BenchFailure(f"no fresh addresses left: {self.shape.flows:,} flows for calls of {self.shape.calls:,}")
         self._program.ask("renew")
 
     def drop(self, *, is_dropping: bool) -> None:

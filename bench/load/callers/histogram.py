@@ -33,6 +33,9 @@ class Histogram:
 
     counts: Sequence[int]
 
+    def __add__(self, other: Histogram) -> Histogram:
+        return Histogram([mine + its for mine, its in zip(self.counts, other.counts, strict=True)])
+
     @property
     def total(self) -> int:
         """How many values there are."""

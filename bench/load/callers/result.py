@@ -5,6 +5,7 @@ Lives here: counts, where packets stayed, complaints. Must not live here: proces
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.load.callers.histogram import Histogram
@@ -79,6 +80,11 @@ class Result:
         """Packets a second that really left."""
         return self.sent / self.elapsed_s if self.elapsed_s else 0.0
 
+    @property
+    def latency(self) -> Histogram:
+        """From when a packet was due until it was there, both ways."""
+        return self.up.latency + self.down.latency
+
     def lateness(self) -> str:
         """Why the generator is called late; empty when it kept its schedule."""
         due, unsent = self.up.due + self.down.due, 0
@@ -90,6 +96,14 @@ class Result:
         if unsent - self.refused > UNSENT_SHARE * due:
             return f"the generator was late: {unsent:,} of {due:,} packets never left"
         return ""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the rate was more than the generator could send. One that was held up for some milliseconds by other
+        work and caught up was not: half of its packets left in time."""
+        unsent = sum(way.due - way.sent - way.unready for way in (self.up, self.down)) - self.refused
+        is_slow = any(way.late.percentile_us(50) > LATE_P99_US for way in (self.up, self.down))
+        return is_slow or unsent > UNSENT_SHARE * (self.up.due + self.down.due)
 
     def problems(self) -> list[str]:
         """Why this says nothing about whoever stands between; loss is no such reason."""
@@ -124,3 +138,24 @@ class Result:
             "lost elsewhere": elsewhere,
         }
         return Account("packets due", due, left), Account("packets sent", self.sent, ended)
+
+
+def add_accounts(results: Iterable[Result]) -> tuple[Account, ...]:
+    """The accounts of several stretches as one of each kind."""
+    kinds: dict[str, list[Account]] = {}
+    for result in results:
+        for account in result.accounts():
+            kinds.setdefault(account.what, []).append(account)
+    return tuple(
+        Account(
+            what,
+            sum(each.put_in for each in same),
+            {end: sum(each.ended[end] for each in same) for end in same[0].ended},
+        )
+        for what, same in kinds.items()
+    )
+
+
+def first_problem(results: Iterable[Result]) -> str:
+    """Why these stretches say nothing; empty when they do."""
+    return next((problem for result in results for problem in result.problems()), "")

@@ -11,6 +11,9 @@ from typing import Final
 
 LOSS_MAX: Final = 1e-4
 """Saturation is the highest rate with less loss than this."""
+WAIT_MAX_US: Final = 20_000.0
+"""Half of the packets may wait this long, a frame of voice. A socket's buffer holds seconds of packets: without this, a
+short trial at any rate would lose nothing."""
 CLOSE_ENOUGH: Final = 1.05
 """The search ends when the lowest rate that fails is within this factor of the highest that holds."""
 TRIALS_MAX: Final = 16
@@ -22,13 +25,15 @@ class Trial:
 
     rate: float
     loss: float
+    wait_us: float
+    """The median from when a packet was due until it had arrived."""
     is_late: bool
     """The generator did not keep its schedule: the rate was not offered, and its loss says nothing."""
 
     @property
     def holds(self) -> bool:
         """Whether the rate was offered and carried."""
-        return not self.is_late and self.loss < LOSS_MAX
+        return not self.is_late and self.loss < LOSS_MAX and self.wait_us < WAIT_MAX_US
 
 
 @dataclass(frozen=True)

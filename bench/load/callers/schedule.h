@@ -21,6 +21,7 @@ struct fr_schedule {
     uint32_t *next;  /* of each leg: the one behind it in its slot */
     uint64_t origin_ns;
     uint64_t cursor; /* ticks since the origin; no slot before it holds a leg */
+    uint64_t reach;  /* ticks: what is taken at one go lies within, so that each leg can be put again behind it */
     unsigned tick_bits;
     unsigned slot_bits;
 };
@@ -34,10 +35,11 @@ static inline unsigned fr_schedule_tick_bits(uint64_t horizon_ns)
     return bits;
 }
 
-/* `heads` has room for 1 << slot_bits legs. */
-static inline void fr_schedule_open(struct fr_schedule *schedule, uint64_t origin_ns, unsigned tick_bits,
-                                    unsigned slot_bits)
+/* `heads` has room for 1 << slot_bits legs; a leg that was taken is put again no nearer than `again_ns` from then. */
+static inline void fr_schedule_open(struct fr_schedule *schedule, uint64_t origin_ns, uint64_t again_ns,
+                                    unsigned tick_bits, unsigned slot_bits)
 {
+    schedule->reach = again_ns >> tick_bits > 1 ? again_ns >> tick_bits : 1;
     schedule->origin_ns = origin_ns;
     schedule->cursor = 0;
     schedule->tick_bits = tick_bits;
@@ -77,6 +79,8 @@ static inline unsigned fr_schedule_take(struct fr_schedule *schedule, uint64_t n
             continue;
         }
         uint32_t leg = *head;
+        if (count == 0 && last - schedule->cursor >= schedule->reach)
+            last = schedule->cursor + schedule->reach - 1;
         *head = schedule->next[leg];
         legs[count] = leg;
         due_ns[count++] = schedule->origin_ns + (schedule->cursor << schedule->tick_bits);

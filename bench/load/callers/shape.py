@@ -13,6 +13,7 @@ from bench.load.traffic import CLIENT_PORT, FIRST_CLIENT, FIRST_TRANSCEIVER, TRA
 Endpoint = tuple[str, int]
 FRAME_US = 20_000
 JITTER_US = 2_000
+INTERVAL_MIN_US = 1_000
 UP, DOWN = 1, 2
 BOTH = UP | DOWN
 
@@ -61,6 +62,18 @@ class Talk:
             f"{self.new_calls_per_s} {self.moves_per_s}"
         )
 
+    @classmethod
+    def at(cls, rate: float, duration_ms: int, calls: int, ways: int = BOTH) -> Talk:
+        """So many packets a second: by as many calls of 20 ms as that takes; where there are not so many, faster."""
+        talking = min(calls, max(1, round(rate * FRAME_US / 1e6 / ways.bit_count())))
+        return cls.by(talking, rate, duration_ms, ways) if talking == calls else cls(talking, duration_ms, ways)
+
+    @classmethod
+    def by(cls, calls: int, rate: float, duration_ms: int, ways: int = BOTH) -> Talk:
+        """All these calls, however seldom or often each of them has to talk for the rate."""
+        interval_us = max(INTERVAL_MIN_US, round(calls * ways.bit_count() * 1e6 / rate))
+        return cls(calls, duration_ms, ways, interval_us, min(JITTER_US, interval_us // 10))
+
     @property
     def rate(self) -> float:
         """Packets a second, all ways together."""
@@ -84,6 +97,8 @@ class Target:
     """Answers a flow needs before it carries media; 0: its first packet opens it."""
     channel: int = 0
     """Media travel as ChannelData of this number."""
+    ways: int = BOTH
+    """The directions it carries."""
 
     def options(self) -> list[str]:
         """As options of the generator."""
