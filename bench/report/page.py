@@ -14,7 +14,7 @@ from bench.load.build import ROOT
 from bench.report.charts import Chart, Charts
 from bench.report.files import RUN, build
 from bench.report.model import Figure, Of, Run, Section, Series, Verdict
-from bench.report.wording import bar_text, judged_text, number, outcome, ratio_text, spread_text
+from bench.report.wording import bar_text, cells, judged_text, number, outcome
 
 STYLE = Path(__file__).with_name("page.css")
 FONT = ROOT / "src" / "fastrelay" / "http" / "demo" / "page" / "fonts" / "geist.woff2"
@@ -154,18 +154,11 @@ def _absent(section: Section) -> str:
 
 
 def _row(figure: Figure, headings: tuple[str, ...]) -> str:
-    is_failed = figure.verdict is Verdict.FAILED
     notes = "".join(f"<small>{escape(text)}</small>" for text in (*figure.failures(), figure.note) if text)
-    cells = (
-        "" if is_failed else escape(spread_text(figure.spread(), figure.unit)),
-        "" if is_failed else escape(spread_text(figure.floor_spread(), figure.unit)),
-        "" if is_failed else escape(ratio_text(figure)),
-        escape(bar_text(figure)),
-        _chip(figure.verdict),
-    )
+    row = (*map(escape, cells(figure)), _chip(figure.verdict))
     rest = "".join(
         f'<td data-label="{heading}"{"" if cell else " class=empty"}>{_two_lines(cell)}</td>'
-        for heading, cell in zip(headings[1:], cells, strict=True)
+        for heading, cell in zip(headings[1:], row, strict=True)
     )
     return f'<tr class="{figure.verdict}"><th scope="row">{escape(figure.what)}{notes}</th>{rest}</tr>'
 

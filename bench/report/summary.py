@@ -6,7 +6,7 @@ Lives here: the Markdown. Must not live here: how numbers are written (wording),
 from __future__ import annotations
 
 from bench.report.model import Run, Section, Verdict
-from bench.report.wording import bar_text, outcome, ratio_text, spread_text
+from bench.report.wording import cells, outcome
 
 MARKS = {Verdict.HOLDS: "holds", Verdict.MISSED: "**missed**", Verdict.REPORTED: "–", Verdict.FAILED: "**failed**"}
 
@@ -35,17 +35,8 @@ def _section(section: Section) -> list[str]:
     lines = [f"## {section.title}", "", section.lead, ""]
     lines += ["| what | measured | floor | ratio | bar | |", "|---|---|---|---|---|---|"]
     for figure in section.figures:
-        # a figure that has failed shows no number: there is none to believe
-        is_failed = figure.verdict is Verdict.FAILED
-        cells = (
-            figure.what,
-            "" if is_failed else spread_text(figure.spread(), figure.unit),
-            "" if is_failed else spread_text(figure.floor_spread(), figure.unit),
-            "" if is_failed else ratio_text(figure),
-            bar_text(figure),
-            MARKS[figure.verdict],
-        )
-        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+        row = (figure.what, *cells(figure), MARKS[figure.verdict])
+        lines.append(f"| {' | '.join(map(_cell, row))} |")
     notes = [
         f"{figure.what}: {text}" for figure in section.figures for text in (*figure.failures(), figure.note) if text
     ]

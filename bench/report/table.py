@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench.report.model import Run, Verdict
-from bench.report.wording import bar_text, ratio_text, spread_text
+from bench.report.wording import cells
 
 COLOURS = {Verdict.HOLDS: "green", Verdict.MISSED: "red", Verdict.REPORTED: "blue", Verdict.FAILED: "yellow"}
 
@@ -25,9 +25,8 @@ def show(run: Run, console: Console) -> None:
             table.add_column(heading, overflow="fold")
         for figure in section.figures:
             verdict = figure.verdict
-            value, floor = spread_text(figure.spread(), figure.unit), spread_text(figure.floor_spread(), figure.unit)
             coloured = f"[{COLOURS[verdict]}]{verdict}[/{COLOURS[verdict]}]"
-            table.add_row(figure.what, value, floor, ratio_text(figure), bar_text(figure), coloured)
+            table.add_row(figure.what, *cells(figure), coloured)
         console.print(table)
         for name, reason in section.not_run.items():
             console.print(f"{name}: not run here, {reason}", highlight=False, markup=False)

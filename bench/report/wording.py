@@ -5,7 +5,7 @@ Lives here: numbers to text. Must not live here: markup of any kind.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from bench.report.model import Bar, Better, Figure, Of, Run, Spread, Verdict
 
@@ -54,6 +54,23 @@ def ratio_text(figure: Figure) -> str:
         return ""
     middle = f"{ratio_number(ratio.middle)}{TIMES}"
     return middle if ratio.low == ratio.high else f"{middle} ({ratio_number(ratio.low)}–{ratio_number(ratio.high)})"
+
+
+class Cells(NamedTuple):
+    """A figure in a table."""
+
+    value: str
+    floor: str
+    ratio: str
+    bar: str
+
+
+def cells(figure: Figure) -> Cells:
+    """One that has failed shows no number: there is none to believe."""
+    if figure.verdict is Verdict.FAILED:
+        return Cells("", "", "", bar_text(figure))
+    value, floor = spread_text(figure.spread(), figure.unit), spread_text(figure.floor_spread(), figure.unit)
+    return Cells(value, floor, ratio_text(figure), bar_text(figure))
 
 
 def judged_text(figure: Figure) -> str:

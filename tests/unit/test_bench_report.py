@@ -312,3 +312,4 @@ def test_the_terminal_names_every_figure(golden: Run) -> None:
     text = console.export_text()
     for each in golden.figures():
         assert each.what in text
+    assert "12 packets" not in text  # of a figure that has failed
