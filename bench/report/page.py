@@ -14,7 +14,7 @@ from bench.load.build import ROOT
 from bench.report.charts import Chart, Charts
 from bench.report.files import RUN, build
 from bench.report.model import Figure, Of, Run, Section, Series, Verdict
-from bench.report.wording import bar_text, cells, judged_text, number, outcome
+from bench.report.wording import bar_text, cells, duration, judged_text, number, outcome
 
 STYLE = Path(__file__).with_name("page.css")
 FONT = ROOT / "src" / "fastrelay" / "http" / "demo" / "page" / "fonts" / "geist.woff2"
@@ -63,7 +63,7 @@ def _header(run: Run) -> str:
     facts = {
         "Commit": f"<code>{escape(card.commit or 'unknown')}</code>",
         "Measured": escape(card.measured_at.replace("T", " ").replace("Z", " UTC")),
-        "Took": f"{run.elapsed_s / 60:.0f} min" if run.elapsed_s >= 90 else f"{run.elapsed_s:.0f} s",
+        "Took": duration(run.elapsed_s),
         "Machine": f"{escape(card.processor)}, {card.processors} processors",
     }
     notices = []

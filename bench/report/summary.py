@@ -6,7 +6,7 @@ Lives here: the Markdown. Must not live here: how numbers are written (wording),
 from __future__ import annotations
 
 from bench.report.model import Run, Section, Verdict
-from bench.report.wording import cells, outcome
+from bench.report.wording import cells, duration, outcome
 
 MARKS = {Verdict.HOLDS: "holds", Verdict.MISSED: "**missed**", Verdict.REPORTED: "–", Verdict.FAILED: "**failed**"}
 
@@ -17,7 +17,7 @@ def build_summary(run: Run) -> str:
     lines = [
         f"# {outcome(run)}",
         "",
-        f"Commit `{card.named_commit()}`, measured {card.measured_at} in {run.elapsed_s / 60:.0f} minutes.",
+        f"Commit `{card.named_commit()}`, measured {card.measured_at} in {duration(run.elapsed_s)}.",
         f"{card.processor}, {card.processors} processors, Linux {card.kernel}, loopback.",
         "Medians; lowest and highest sample in brackets.",
     ]

@@ -95,9 +95,14 @@ def _bar_number(bar: Bar, unit: str) -> str:
     return f"{bar.at:g}{TIMES}" if bar.of is Of.RATIO else with_unit(number(bar.at), unit)
 
 
+def duration(elapsed_s: float) -> str:
+    """How long a run took."""
+    return f"{elapsed_s / 60:.0f} min" if elapsed_s >= 90 else f"{elapsed_s:.0f} s"
+
+
 def outcome(run: Run) -> str:
-    """The run in one sentence."""
-    bars = run.count(Verdict.HOLDS) + run.count(Verdict.MISSED)
+    """The run in one sentence. A figure that has failed is a bar that does not hold."""
+    bars = len(run.figures()) - run.count(Verdict.REPORTED)
     parts = [f"{run.count(Verdict.HOLDS)} of {bars} bars hold"]
     parts += [f"{run.count(Verdict.MISSED)} missed"] if run.count(Verdict.MISSED) else []
     parts += [f"{run.count(Verdict.FAILED)} failed to measure"] if run.count(Verdict.FAILED) else []

@@ -27,7 +27,7 @@ from bench.report.model import Account, Bar, Better, Figure, Of, Run, Series, Ve
 from bench.report.page import build_page
 from bench.report.summary import build_summary
 from bench.report.table import show
-from bench.report.wording import number
+from bench.report.wording import number, outcome
 from bench.run import PAGE, SUMMARY, leave, measure
 from tests.unit.bench_runs import a_run
 
@@ -132,6 +132,10 @@ def test_the_page_shows_every_sample(golden: Run, read: Reader) -> None:
 def test_a_failed_figure_shows_no_number(golden: Run) -> None:
     (line,) = (line for line in build_summary(golden).splitlines() if line.startswith("| loss"))
     assert line == "| loss at 70 % of saturation |  |  |  | ≤ 0 packets | **failed** |"
+
+
+def test_a_failed_figure_counts_among_the_bars(golden: Run) -> None:
+    assert outcome(golden) == "5 of 7 bars hold, 1 missed, 1 failed to measure"
 
 
 def test_text_of_a_run_is_no_markup() -> None:
