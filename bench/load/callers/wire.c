@@ -55,9 +55,23 @@ static void enable(int fd, int level, int name)
         fr_fail("setsockopt");
 }
 
+/* Thousands of sources from one socket cost the kernel two things more than one source does, for each packet: it looks
+ * the source up among its own addresses, unless the socket may send from any (inet_sk_flowi_flags), and it takes an IP
+ * identification from a table, unless packets must not be split (ip_select_ident_segs). The right to the first
+ * (CAP_NET_ADMIN) may be missing. */
+static void make_sources_cheap(int fd)
+{
+    int on = 1, never_split = IP_PMTUDISC_DO;
+    if (setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof on) != 0 && errno != EPERM)
+        fr_fail("IP_TRANSPARENT");
+    if (setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &never_split, sizeof never_split) != 0)
+        fr_fail("IP_MTU_DISCOVER");
+}
+
 int fr_wire_open(struct sockaddr_in local)
 {
     int fd = fr_open_udp(&local);
+    make_sources_cheap(fd);
     enable(fd, SOL_SOCKET, SO_TIMESTAMPNS);
     enable(fd, IPPROTO_IP, IP_PKTINFO);
     enable(fd, SOL_UDP, UDP_GRO);
