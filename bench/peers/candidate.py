@@ -118,9 +118,9 @@ def arrivals(sink: Sink) -> Callable[[], int]:
 
 def begin(peer: Peer, traffic: Traffic, route: Route) -> None:
     """Starts a peer, and does what its clients do from their own addresses before a generator takes those."""
+    if not peer.has_process:
+        raise NotRun("no process that could be drained: what it costs, its sender pays (bench/peers/reference.py)")
     peer.start(route)
-    if not peer.is_drainable():
-        raise NotRun(f"{peer.name} has no process that could be drained")
     if peer.opening is Opening.CHANNEL:
         open_channels(peer.client_endpoints()[0], of_channels(traffic), route)
 

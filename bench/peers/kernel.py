@@ -1,7 +1,7 @@
 """What needs no process: no relay at all, and address translation in the kernel.
 
 Lives here: a network namespace with an nftables rule, and nothing. Must not live here: how they are measured: there is
-no process to pause, so they have no drain and no CPU time of their own.
+no process to pause, so their sender's CPU time is all there is (reference.py).
 """
 
 import os
@@ -34,6 +34,7 @@ class Direct(Peer):
 
     name = "direct"
     what = "no relay"
+    has_process = False
 
     def __init__(self) -> None:
         self._to: Endpoint | None = None
@@ -67,6 +68,7 @@ class KernelNat(Peer):
     name = "nft-dnat"
     what = "nftables DNAT in a network namespace"
     opening = Opening.PACKET
+    has_process = False
 
     def __init__(self) -> None:
         self._is_up = False

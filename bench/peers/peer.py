@@ -48,6 +48,8 @@ class Peer(ABC):
     opening: Opening = Opening.PACKET
     # whether an answer to the address that the transceiver saw reaches the client
     is_both_ways: bool = True
+    # without one there is nothing to pause, and no CPU time of its own
+    has_process: bool = True
     # what it queues at most, where its author has set the socket's buffer and no option changes that
     queue_packets: int | None = None
 
@@ -70,10 +72,6 @@ class Peer(ABC):
     @abstractmethod
     def pids(self) -> list[int]:
         """Its processes; empty for what runs in the kernel or not at all."""
-
-    def is_drainable(self) -> bool:
-        """Whether there is a process to pause."""
-        return bool(self.pids())
 
     def pause(self) -> None:
         """Stops every process by SIGSTOP and waits until no thread runs."""

@@ -5,6 +5,7 @@ Only what is on this machine is started: a machine that lacks one says so in the
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -13,8 +14,11 @@ from contextlib import closing, contextmanager
 import pytest
 
 from bench.load import cpu
+from bench.load.traffic import Traffic
 from bench.peers import install, running
+from bench.peers.candidate import begin
 from bench.peers.catalogue import PEERS
+from bench.peers.kernel import OUTSIDE
 from bench.peers.opening import check_for
 from bench.peers.peer import NotRun, Opening, Peer, Route
 from bench.peers.recipes import PythonRelay
@@ -148,6 +152,26 @@ def test_a_client_that_names_no_transceiver_is_not_forwarded(
         check = check_for(transceiver.getsockname())
         other.sendto(check, peer.client_endpoints()[0])
         assert transceiver.recv(2048) == check
+
+
+@pytest.mark.parametrize("name", ["nft-dnat"] if os.geteuid() == 0 and shutil.which("nft") else [])
+def test_the_kernel_translates_both_ways(name: str) -> None:
+    peer = PEERS[name]()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client, socket.socket(type=socket.SOCK_DGRAM) as far:
+        far.bind(("0.0.0.0", 0))
+        for end in (client, far):
+            end.settimeout(ANSWER_S)
+        with started(peer, Route(clients=1, transceiver=(OUTSIDE, far.getsockname()[1]))):
+            client.sendto(b"up", peer.client_endpoints()[0])
+            packet, source = far.recvfrom(2048)
+            assert packet == b"up"
+            far.sendto(b"down", source)
+            assert client.recvfrom(2048) == (b"down", peer.client_endpoints()[0])
+
+
+def test_a_relay_without_a_process_is_not_drained() -> None:
+    with pytest.raises(NotRun, match="no process"):
+        begin(PEERS["direct"](), Traffic(1), Route(clients=1))
 
 
 def test_what_is_missing_and_what_failed_are_told_apart() -> None:
