@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.load import build, cpu
 from bench.load.candidates import TALLY, Tally
 from bench.load.process import Program
-from bench.load.sockets import socket_state
+from bench.load.sockets import receiver_state
 
 # below the ephemeral range, so that nothing else is given them by chance
 CLIENT_PORT = 21400
@@ -146,7 +146,7 @@ class Sink:
 
     def lost(self) -> int:
         """Packets dropped for want of buffer, and, while dropping, all of them."""
-        return socket_state(self.port()).drops
+        return receiver_state("0.0.0.0", self.port()).drops
 
     def seen(self) -> "Seen":
         """What the stamps of the packets said."""
