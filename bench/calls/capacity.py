@@ -2,7 +2,7 @@
 
 Lives here: the search and its bar. Must not live here: what on time means (punctuality).
 
-The number is moved up by a tenth until a window misses the bar twice, or down until one holds; then the last step is
+The number is moved up step by step until a window misses the bar twice, or down until one holds; then the last step is
 halved a few times. A number that the callers cannot play in time counts as too many: what was found is what was shown.
 """
 
@@ -14,10 +14,27 @@ from dataclasses import dataclass, field
 from bench.calls.ensemble import CallersLate, Ensemble, Window
 
 ON_TIME_MIN = 0.999
-STEP = 0.1
-HALVINGS = 3
-SETTLE_S = 1.0
-OPEN_PER_S = 60
+SETTLE_S = 0.7
+OPEN_PER_S = 90
+
+
+@dataclass(frozen=True)
+class Thoroughness:
+    """How closely is searched."""
+
+    window_s: float
+    step: float
+    """Of the calls so far: that many more, or fewer, are tried next."""
+    halvings: int
+    """Of the last step."""
+
+    def more(self, calls: int) -> int:
+        """The next number up."""
+        return max(calls + 1, round(calls * (1 + self.step)))
+
+    def fewer(self, calls: int) -> int:
+        """The next number down."""
+        return min(calls - 1, round(calls / (1 + self.step)))
 
 
 @dataclass
@@ -42,10 +59,10 @@ def is_on_time(window: Window) -> bool:
 class Search:
     """One search. The number of calls is moved up and down, and watched."""
 
-    def __init__(self, ensemble: Ensemble, seconds: float, step: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, ensemble: Ensemble, thoroughness: Thoroughness, step: Callable[[], None] = lambda: None) -> None:
         self.found = Capacity()
         self._ensemble = ensemble
-        self._seconds = seconds
+        self._thoroughness = thoroughness
         self._step = step
         self._open = 0
 
@@ -54,17 +71,17 @@ class Search:
         calls = min(first, limit)
         if self._holds(calls):
             while calls < limit:
-                calls = min(_more(calls), limit)
+                calls = min(self._thoroughness.more(calls), limit)
                 if not self._holds(calls):
                     break
         else:
-            while calls > 1 and not self._holds(_fewer(calls)):
-                calls = _fewer(calls)
+            while calls > 1 and not self._holds(self._thoroughness.fewer(calls)):
+                calls = self._thoroughness.fewer(calls)
         self._narrow(calls)
         return self.found
 
     def _narrow(self, too_many: int) -> None:
-        for _ in range(HALVINGS):
+        for _ in range(self._thoroughness.halvings):
             between = (self.found.calls + too_many) // 2
             if between <= self.found.calls:
                 return
@@ -76,7 +93,7 @@ class Search:
         self._set(calls)
         for _ in range(2):
             try:
-                window = self._ensemble.watch_soundly(self._seconds)
+                window = self._ensemble.watch_soundly(self._thoroughness.window_s)
             except CallersLate:
                 if not self.found.calls:
                     raise
@@ -98,11 +115,3 @@ class Search:
             self._ensemble.close(self._open - calls)
         self._open = calls
         self._ensemble.watch(SETTLE_S)
-
-
-def _more(calls: int) -> int:
-    return max(calls + 1, round(calls * (1 + STEP)))
-
-
-def _fewer(calls: int) -> int:
-    return min(calls - 1, round(calls / (1 + STEP)))

@@ -5,17 +5,19 @@ Lives here: the figures' names, bars and circumstances. Must not live here: how 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bench.calls.browser_setup import measure_browser_setup
-from bench.calls.capacity import ON_TIME_MIN, Capacity, Search
+from bench.calls.capacity import ON_TIME_MIN, Capacity, Search, Thoroughness
 from bench.calls.ensemble import TRIES, Ensemble, Opened
 from bench.calls.punctuality import Punctuality
 from bench.calls.servers import Aiortc, Server, Transceiver, resident_kib
 from bench.load.failure import BenchFailure
 from bench.report.measured import Measured, series
 from bench.report.model import Account, Bar, Better, Figure, Of
+from bench.scenario import Length, Scenario, Step
 
 ECHO = "echo"
 PCM = "bench.calls.agents:pcm_echo"
@@ -29,39 +31,46 @@ BURST_CALLS = 500
 BURST_S = 5.0
 BURST_SETUP_MS = 1000
 JITTER_MS = 5
+BEHAVIOURS = {"": "no agent misbehaves", "blocks": "an agent blocks", "burns": "an agent burns"}
+TROUBLE_WINDOW_S = 1.0
 
 AIORTC_FIRST, AIORTC_LIMIT = 10, 200
 LIMIT = 3000
 WARM_CALLS = 100
 """Opened before memory is looked at: the first calls also pay for what all share."""
+IDLE_BATCHES = 5
+"""Each says once what a call takes."""
 OPEN_PER_S = 100
 OTHER_CALLS = 50
 """Whose frames must not suffer."""
-
-Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Effort:
     """How much is done for a figure."""
 
-    window_s: float
+    capacity: Thoroughness
     idle_calls: int
-    trouble_s: float
+    """In each of IDLE_BATCHES."""
+    trouble_windows: int
     browser_calls: int
 
 
-FULL = Effort(window_s=8.0, idle_calls=300, trouble_s=20.0, browser_calls=24)
-SHORT = Effort(window_s=3.0, idle_calls=100, trouble_s=5.0, browser_calls=8)
+EFFORTS: Final[Mapping[Length, Effort]] = {
+    Length.SHORT: Effort(Thoroughness(window_s=1.5, step=0.5, halvings=1), 20, 2, 8),
+    Length.STANDARD: Effort(Thoroughness(window_s=2.0, step=0.2, halvings=2), 60, 5, 24),
+    Length.FULL: Effort(Thoroughness(window_s=2.5, step=0.1, halvings=3), 60, 9, 24),
+}
 
 
-def capacity(effort: Effort, step: Step) -> Measured:
+def capacity(length: Length, step: Step) -> Measured:
     """Calls on one core: aiortc, ours passing Opus through, ours with PCM for the agent, in one run."""
-    floor = _capacity_of(Aiortc(), AIORTC_FIRST, AIORTC_LIMIT, effort, step)
+    thoroughness = EFFORTS[length].capacity
+    floor = capacity_of(Aiortc(), AIORTC_FIRST, AIORTC_LIMIT, thoroughness, step)
     if not floor.calls:
         raise BenchFailure("aiortc carries no call in time here: there is nothing to compare with")
-    echo = _capacity_of(Transceiver(ECHO), ECHO_RATIO * floor.calls, LIMIT, effort, step)
-    pcm = _capacity_of(Transceiver(PCM), PCM_RATIO * floor.calls, LIMIT, effort, step)
+    echo = capacity_of(Transceiver(ECHO), ECHO_RATIO * floor.calls, LIMIT, thoroughness, step)
+    pcm = capacity_of(Transceiver(PCM), PCM_RATIO * floor.calls, LIMIT, thoroughness, step)
     figures = [
         _capacity_figure("capacity/echo", "echo calls on one core, Opus passed through", echo, floor, ECHO_RATIO),
         _capacity_figure("capacity/pcm", "echo calls on one core, PCM for the agent", pcm, floor, PCM_RATIO),
@@ -70,9 +79,10 @@ def capacity(effort: Effort, step: Step) -> Measured:
     return Measured(figures, {f"{name} calls": [calls for calls, _, _ in each] for name, each in tried.items()})
 
 
-def _capacity_of(server: Server, first: int, limit: int, effort: Effort, step: Step) -> Capacity:
+def capacity_of(server: Server, first: int, limit: int, thoroughness: Thoroughness, step: Step) -> Capacity:
+    """One server's search, from its start to its end."""
     with server, Ensemble(server) as ensemble:
-        return Search(ensemble, effort.window_s, step).run(first, limit)
+        return Search(ensemble, thoroughness, step).run(first, limit)
 
 
 def _capacity_figure(key: str, what: str, ours: Capacity, floor: Capacity, bar: int) -> Figure:
@@ -99,11 +109,13 @@ def _capacity_figure(key: str, what: str, ours: Capacity, floor: Capacity, bar: 
     )
 
 
-def browser(effort: Effort, step: Step) -> Measured:
+def browser(length: Length, step: Step) -> Measured:
     """How soon a real browser is connected after the answer, at us and at aiortc in turns."""
     ours, theirs = Transceiver(ECHO), Aiortc()
     with ours, theirs:
-        found = measure_browser_setup({ours.name: ours.url, theirs.name: theirs.url}, calls=effort.browser_calls)
+        found = measure_browser_setup(
+            {ours.name: ours.url, theirs.name: theirs.url}, calls=EFFORTS[length].browser_calls
+        )
     step()
     figure = Figure(
         key="browser/connected",
@@ -117,27 +129,29 @@ def browser(effort: Effort, step: Step) -> Measured:
     return Measured([figure])
 
 
-def memory(effort: Effort, step: Step) -> Measured:
+def memory(length: Length, step: Step) -> Measured:
     """What an established session takes while nobody speaks."""
+    calls = EFFORTS[length].idle_calls
+    per_call_kib = []
     with Transceiver(ECHO) as server, Ensemble(server) as ensemble:
         ensemble.open_all(WARM_CALLS, OPEN_PER_S, speaks=False)
-        before_kib = resident_kib(server.pid)
-        step()
-        ensemble.open_all(effort.idle_calls, OPEN_PER_S, speaks=False)
-        per_call_kib = (resident_kib(server.pid) - before_kib) / effort.idle_calls
-        step()
+        for _ in range(IDLE_BATCHES):
+            before_kib = resident_kib(server.pid)
+            ensemble.open_all(calls, OPEN_PER_S, speaks=False)
+            per_call_kib.append((resident_kib(server.pid) - before_kib) / calls)
+            step()
     figure = Figure(
         key="memory/idle",
         what="memory of an established idle call",
         unit="KiB",
-        value=series("fastrelay", [per_call_kib]),
+        value=series("fastrelay", per_call_kib),
         bar=Bar(IDLE_KIB),
-        note=f"resident memory of the worker, from {WARM_CALLS} to {WARM_CALLS + effort.idle_calls} calls",
+        note=f"resident memory of the worker, from {WARM_CALLS} to {WARM_CALLS + IDLE_BATCHES * calls} calls",
     )
     return Measured([figure])
 
 
-def burst(effort: Effort, step: Step) -> Measured:
+def burst(length: Length, step: Step) -> Measured:
     """Many calls at once, beside some that talk."""
     with Transceiver(ECHO) as server, Ensemble(server) as ensemble:
         ensemble.open_all(OTHER_CALLS, OPEN_PER_S)
@@ -190,51 +204,48 @@ def _burst_figures(opened: Opened) -> Measured:
     return Measured(figures, {"connect ms": opened.connect_ms})
 
 
-def trouble(effort: Effort, step: Step) -> Measured:
+def trouble(length: Length, step: Step) -> Measured:
     """Agents that misbehave, each beside calls whose agents do not: some talk, some echo, each on its own thread."""
+    windows = EFFORTS[length].trouble_windows
     figures = []
     jitters = {}
     with Transceiver(MOODY) as server, Ensemble(server) as ensemble:
         ensemble.open_all(OTHER_CALLS // 2, OPEN_PER_S, group="talks", session={"behave": "talks"})
         ensemble.open_all(OTHER_CALLS // 2, OPEN_PER_S, group="echoes")
-        for behave, what in (("", "no agent misbehaves"), ("blocks", "an agent blocks"), ("burns", "an agent burns")):
+        for behave, what in BEHAVIOURS.items():
             if behave:
                 ensemble.open_all(1, 1, group=behave, session={"behave": behave})
-            talking = ensemble.watch_soundly(effort.trouble_s, "talks").punctuality
-            echoing = ensemble.watch_soundly(effort.trouble_s, "echoes").punctuality
+            talking = [ensemble.watch_soundly(TROUBLE_WINDOW_S, "talks").punctuality for _ in range(windows)]
+            echoing = ensemble.watch_soundly(TROUBLE_WINDOW_S, "echoes").punctuality
             ensemble.close(group=behave)
             figures.append(_jitter_figure(behave, what, talking, echoing))
-            for kind, each in (("talking", talking), ("echoing", echoing)):
-                jitters[f"{what}, {kind}: p50 p99 p99.9 max ms"] = list(each.jitter_ms.values())
+            jitters[f"{what}, echoing: p50 p99 p99.9 max ms"] = list(echoing.jitter_ms.values())
             step()
     return Measured(figures, jitters)
 
 
-def _jitter_figure(behave: str, what: str, talking: Punctuality, echoing: Punctuality) -> Figure:
+def _jitter_figure(behave: str, what: str, talking: Sequence[Punctuality], echoing: Punctuality) -> Figure:
+    share = sum(each.on_time for each in talking) / sum(each.expected for each in talking)
+    worst_ms = max(each.jitter_ms["max"] for each in talking)
     return Figure(
         key=f"trouble/{behave or 'none'}",
         what=f"{what}: frames of others, jitter p99",
         unit="ms",
-        value=series("fastrelay", [talking.jitter_ms["p99"]]),
+        value=series("fastrelay", (each.jitter_ms["p99"] for each in talking)),
         bar=Bar(JITTER_MS) if behave else None,
-        note=f"{talking.calls} agents that talk: {talking.share:.3%} on time, worst {talking.jitter_ms['max']:.1f} ms; "
+        note=f"{talking[0].calls} agents that talk: {share:.3%} on time, worst {worst_ms:.1f} ms; "
         f"{echoing.calls} that echo: p99 {echoing.jitter_ms['p99']:.1f} ms",
     )
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """A name for the command line, words for the progress, and about how many steps it takes."""
-
-    what: str
-    steps: int
-    measure: Callable[[Effort, Step], Measured]
+def _steps(count: int) -> Callable[[Length], int]:
+    return lambda _: count
 
 
-SCENARIOS = {
-    "calls-browser": Scenario("a browser's set-up", 1, browser),
-    "calls-capacity": Scenario("calls on one core, beside aiortc", 24, capacity),
-    "calls-memory": Scenario("memory of idle calls", 2, memory),
-    "calls-burst": Scenario("500 calls within 5 s", 2, burst),
-    "calls-trouble": Scenario("agents that misbehave", 3, trouble),
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "calls-browser": Scenario("a browser's set-up", _steps(1), browser),
+    "calls-capacity": Scenario("calls on one core, beside aiortc", _steps(20), capacity),
+    "calls-memory": Scenario("memory of idle calls", _steps(IDLE_BATCHES), memory),
+    "calls-burst": Scenario("500 calls within 5 s", _steps(1), burst),
+    "calls-trouble": Scenario("agents that misbehave", _steps(len(BEHAVIOURS)), trouble),
 }

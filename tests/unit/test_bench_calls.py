@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from bench.calls.capacity import ON_TIME_MIN, Search
+from bench.calls.capacity import ON_TIME_MIN, Search, Thoroughness
 from bench.calls.description import Ours, Theirs
 from bench.calls.ensemble import CallersLate, Ensemble, Opened, Window
 from bench.calls.punctuality import FRAME_NS, ON_TIME_NS, Punctuality, judge
@@ -18,6 +18,7 @@ from bench.load.failure import BenchFailure
 START_NS = 1_800_000_000_000_000_000
 FRAMES_WATCHED = 50
 WINDOW = (START_NS, START_NS + FRAMES_WATCHED * FRAME_NS)
+CLOSELY = Thoroughness(window_s=1.0, step=0.1, halvings=3)
 OFFSET_NS = 7_000_000
 """Where a call's schedule lies in the window."""
 
@@ -122,11 +123,11 @@ def test_the_search_finds_the_largest_number_that_is_on_time(
     carries: int, first: int, limit: int, found: range
 ) -> None:
     ensemble = StandIn(carries)
-    assert Search(ensemble, 1.0).run(first, limit).calls in found
+    assert Search(ensemble, CLOSELY).run(first, limit).calls in found
 
 
 def test_one_hiccup_does_not_end_a_search() -> None:
-    assert Search(StandIn(50, hiccups={2}), 1.0).run(30, 100).calls >= 48
+    assert Search(StandIn(50, hiccups={2}), CLOSELY).run(30, 100).calls >= 48
 
 
 @pytest.mark.parametrize("playable", [45, 39])
@@ -137,7 +138,7 @@ def test_a_search_ends_where_the_callers_do(playable: int) -> None:
                 raise CallersLate("too busy")
             return super().watch_soundly(seconds, group)
 
-    search = Search(Overworked(1000), 1.0)
+    search = Search(Overworked(1000), CLOSELY)
     if playable < 40:
         with pytest.raises(CallersLate):
             search.run(40, 100)
