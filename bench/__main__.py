@@ -9,50 +9,70 @@ import sys
 from pathlib import Path
 
 import click
+from rich.console import Console
 
-from bench.catalogue import ALL, CHAPTERS, PARTS, Circumstances
+from bench.catalogue import ALL, CHAPTERS, PARTS, wanted
 from bench.load.failure import BenchFailure
 from bench.report.files import RunFileError, read_run
 from bench.report.model import Verdict
 from bench.report.table import make_console, show, show_progress
 from bench.run import check_checkout, folder_of, leave, measure
+from bench.scenario import Length
 
 HOLDS, MISSED, UNUSABLE = 0, 1, 2
 
 
 @click.command()
-@click.option("--short", is_flag=True, help="Few rounds, few packets: shows that the harness works, not a result.")
+@click.option(
+    "--short", "length", flag_value=Length.SHORT, type=Length, help="A few minutes: shows that it works; no result."
+)
+@click.option(
+    "--full",
+    "length",
+    flag_value=Length.FULL,
+    type=Length,
+    help="Every peer, every curve, more rounds: what is published.",
+)
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this part; may be given again.")
-@click.option("--only", multiple=True, type=click.Choice(ALL), help="Only this scenario; may be given again.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(ALL), metavar="SCENARIO", help="Only this; may be given again."
+)
+@click.option("--list", "is_list", is_flag=True, help="Measure nothing: list the scenarios.")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder for run.json, report.html and summary.md.")
-@click.option("--loss-packets", type=click.IntRange(min=1000), help="Packets of the loss run.")
 @click.option("--from", "from_path", type=click.Path(path_type=Path), help="Measure nothing: show this run.json again.")
 def main(
-    short: bool,
+    length: Length | None,
     parts: tuple[str, ...],
     only: tuple[str, ...],
+    is_list: bool,
     out: Path | None,
-    loss_packets: int | None,
     from_path: Path | None,
 ) -> None:
-    """Measure the packet path beside its floors, and calls beside aiortc.
+    """Measure the relay beside its floors, calls beside aiortc, and other relays with the same load.
+
+    Without an option everything but what only a full run has: about ten minutes.
 
     \b
     Examples:
-      python -m bench --only up-4096 --only hop
-      python -m bench --from build/bench/0123456789ab/run.json --out docs/evidence
+      python -m bench --only up-4096 --only loss
+      python -m bench --part peers --full
+      python -m bench --from build/bench/0123456789ab/run.json --out somewhere
     Exit code 0: every bar holds. 1: a bar is missed. 2: a figure failed: its counts do not add up, or it could not be
     measured here.
     """
     console = make_console()
+    if is_list:
+        show_scenarios(console)
+        return
     try:
         if from_path is not None:
             run = read_run(from_path)
             folder = out or from_path.parent
         else:
             check_checkout()
+            length = length or Length.STANDARD
             with show_progress(console) as progress:
-                run = measure(_wanted(parts, only), Circumstances(short, loss_packets), progress)
+                run = measure(wanted(length, parts, only), length, progress)
             folder = out or folder_of(run.card)
     except (BenchFailure, RunFileError) as error:
         console.print(str(error), markup=False, highlight=False)
@@ -64,9 +84,13 @@ def main(
     sys.exit({Verdict.FAILED: UNUSABLE, Verdict.MISSED: MISSED}.get(run.verdict, HOLDS))
 
 
-def _wanted(parts: tuple[str, ...], only: tuple[str, ...]) -> list[str]:
-    of_parts = {name for chapter in CHAPTERS if chapter.part in parts for name in chapter.scenarios}
-    return [name for name in ALL if name in of_parts or name in only or not (parts or only)]
+def show_scenarios(console: Console) -> None:
+    """What `--only` knows, by chapter."""
+    for chapter in CHAPTERS:
+        console.print(f"{chapter.title} ({chapter.part})", highlight=False, markup=False)
+        for name, scenario in chapter.scenarios.items():
+            rare = ", only in a full run" if scenario.is_only_full else ""
+            console.print(f"  {name:<18} {scenario.what}{rare}", highlight=False, markup=False)
 
 
 if __name__ == "__main__":

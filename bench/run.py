@@ -1,7 +1,7 @@
 """One run: the wanted scenarios one after the other, and what they leave behind.
 
 Lives here: the order, what a failed scenario becomes, the folder of a run. Must not live here: options (__main__), what
-there is to measure (catalogue), how it is shown (report).
+there is to measure (catalogue), a scenario's process (attempt), how it is shown (report).
 """
 
 from __future__ import annotations
@@ -10,30 +10,33 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.progress import Progress
 
 import fastrelay
-from bench.catalogue import CHAPTERS, Chapter, Circumstances, Scenario
+from bench.attempt import attempt
+from bench.catalogue import CHAPTERS, Chapter
 from bench.load.build import OUT, ROOT
 from bench.load.card import Card, read_card
 from bench.load.failure import BenchFailure
 from bench.report.charts import draw
-from bench.report.files import RUN, write_run
-from bench.report.measured import Measured, failed
+from bench.report.files import PAGE, RUN, SUMMARY, write_run
+from bench.report.measured import Measured
 from bench.report.model import Run, Section
 from bench.report.page import build_page
 from bench.report.summary import build_summary
+from bench.scenario import Length
 
-PAGE = "report.html"
-SUMMARY = "summary.md"
-METHOD = (
+METHOD: Final = (
     "CPU time is that of the measured process alone, user and system; never packets per second of wall time.",
     "In a drain test the candidate is paused, 8,192 packets are queued in its socket, and it runs until that is empty.",
     "Candidate and floors run in turns. Each round gives one ratio: the figure is the median, with lowest and highest.",
+    "Times are taken in an open loop: a packet is late by its own schedule, whether or not anyone kept up.",
     "What went in and what became of it is kept with each figure. Where it does not add up, the figure has failed.",
     "A bar that is missed is written in the same words and at the same size as one that holds.",
 )
+ONLY_FULL: Final = "only in make bench-full"
 
 
 def check_checkout() -> None:
@@ -48,37 +51,41 @@ def folder_of(card: Card) -> Path:
     return OUT / ((card.commit or "unknown") + ("-dirty" if card.is_dirty else ""))
 
 
-def measure(wanted: Collection[str], circumstances: Circumstances, progress: Progress) -> Run:
+def measure(names: Collection[str], length: Length, progress: Progress) -> Run:
     """Every wanted scenario. One that fails leaves its place in the report and stops nobody."""
     card, started_s = read_card(), time.monotonic()
+    chapters = [chapter for chapter in CHAPTERS if any(name in names for name in chapter.scenarios)]
+    whole = progress.add_task("whole run", total=sum(chapter.expected_s(length) for chapter in chapters))
     sections = []
-    for chapter in CHAPTERS:
-        names = [name for name in chapter.scenarios if name in wanted]
-        if names:
-            done = [_attempt(name, chapter.scenarios[name], circumstances, progress) for name in names]
-            sections.append(_section(chapter, dict(zip(names, done, strict=True))))
+    for chapter in chapters:
+        chosen = [name for name in chapter.scenarios if name in names]
+        share_s = chapter.expected_s(length) / len(chosen)
+        done = {}
+        for name in chosen:
+            done[name] = attempt(name, chapter.scenarios[name], length, progress)
+            progress.advance(whole, share_s)
+        sections.append(_section(chapter, done, length))
     return Run(
         card=card,
-        is_short=circumstances.is_short,
+        length=length,
         elapsed_s=round(time.monotonic() - started_s, 1),
         method=METHOD,
         sections=tuple(sections),
     )
 
 
-def _attempt(name: str, scenario: Scenario, circumstances: Circumstances, progress: Progress) -> Measured:
-    task = progress.add_task(scenario.what, total=scenario.steps(circumstances))
-    try:
-        return scenario.measure(circumstances, lambda: progress.advance(task))
-    except BenchFailure as failure:
-        return failed(name, scenario.what, str(failure))
-
-
-def _section(chapter: Chapter, measured: dict[str, Measured]) -> Section:
+def _section(chapter: Chapter, measured: dict[str, Measured], length: Length) -> Section:
+    left_out = {
+        scenario.what: ONLY_FULL
+        for name, scenario in chapter.scenarios.items()
+        if scenario.is_only_full and name not in measured and length is not Length.FULL
+    }
     return Section(
         key=chapter.key,
         title=chapter.title,
         lead=chapter.lead,
+        may=chapter.may,
+        may_not=chapter.may_not,
         figures=tuple(figure for each in measured.values() for figure in each.figures),
         curves=tuple(curve for each in measured.values() for curve in each.curves),
         data={
@@ -87,7 +94,7 @@ def _section(chapter: Chapter, measured: dict[str, Measured]) -> Section:
             for what, samples in each.data.items()
         },
         versions={name: text for each in measured.values() for name, text in each.versions.items()},
-        not_run={name: reason for each in measured.values() for name, reason in each.not_run.items()},
+        not_run={name: reason for each in measured.values() for name, reason in each.not_run.items()} | left_out,
     )
 
 

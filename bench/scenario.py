@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from bench.report.measured import Measured
+if TYPE_CHECKING:
+    # a run knows its length, so the report imports this module
+    from bench.report.measured import Measured
 
 Step = Callable[[], None]
 """Called when another step of the measurement is done."""

@@ -17,12 +17,14 @@ class Card:
     processor: str
     processors: int
     hypervisor: bool
+    governor: str
+    memory_mib: int
     mitigations: str
     kernel: str
     python: str
     compiler: str
     rmem_max: int
-    load_average: float
+    load_average_before: float
     commit: str
     is_dirty: bool
     measured_at: str
@@ -46,16 +48,24 @@ def read_card() -> Card:
         processor=names[0] if names else platform.machine(),
         processors=os.cpu_count() or 1,
         hypervisor=" hypervisor" in cpuinfo,
+        governor=governor(),
+        memory_mib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
         mitigations=mitigations(),
         kernel=platform.release(),
         python=platform.python_version(),
         compiler=first_line([os.environ.get("CC", "cc"), "--version"]),
         rmem_max=int(Path("/proc/sys/net/core/rmem_max").read_text()),
-        load_average=os.getloadavg()[0],
+        load_average_before=os.getloadavg()[0],
         commit=commit(),
         is_dirty=is_dirty(),
         measured_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
+
+
+def governor() -> str:
+    """Who decides the processor's clock; of a virtual machine that is its host, unseen."""
+    file = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return file.read_text().strip() if file.exists() else "not visible"
 
 
 def mitigations() -> str:

@@ -1,11 +1,13 @@
-"""The drain scenarios of the table: what runs against which floor, with which bar.
+"""The drain scenarios: what runs against which floor, with which bar, for how long.
 
-Lives here: the scenarios and their bars. Must not live here: how a drain is done (drain.py), open loops (open_loop.py).
+Lives here: the scenarios, their bars and efforts. Must not live here: how a drain is done (drain.py), open loops
+(open_loop.py).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from bench.load.candidates import Candidate, Floor
 from bench.load.checks import write_checks
@@ -27,9 +29,8 @@ from bench.load.traffic import (
 )
 from bench.report.measured import NANOSECONDS, Measured, accounts_of, beside_floor, series, throughput
 from bench.report.model import Account, Bar, Figure
+from bench.scenario import Length, Scenario, Step
 from fastrelay.relay.dataplane.verdict import Verdict as Outcome
-
-Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,27 @@ class Effort:
 
     rounds: int
     drains: int
+
+
+EFFORTS: Final = {Length.SHORT: Effort(5, 2), Length.STANDARD: Effort(7, 6), Length.FULL: Effort(9, 8)}
+
+
+class Drained(Protocol):
+    """What all kinds of drain scenarios below have."""
+
+    @property
+    def key(self) -> str:
+        """Its name, and the first part of its figures' keys."""
+
+    @property
+    def what(self) -> str:
+        """In words."""
+
+    def candidates(self) -> int:
+        """How many processes take turns."""
+
+    def measure(self, effort: Effort, step: Step) -> Measured:
+        """Drains them."""
 
 
 @dataclass(frozen=True)
@@ -196,15 +218,25 @@ class Admissions:
         return Measured([figure], turns.samples)
 
 
-SCENARIOS: dict[str, Up | Down | ManyFlows | Admissions] = {
-    "up-256": Up("up-256", "up, 256 flows", Traffic(256), 0.42, 1.45),
-    "up-4096": Up("up-4096", "up, 4,096 flows", Traffic(4096), 0.42, 1.45),
-    "up-mixed": Up("up-mixed", "up, 60–200 bytes, 4,096 flows, 8 transceivers", Traffic(4096, 8, 60, 200), 0.52, None),
-    "down-256": Down("down-256", "down, 256 clients", Traffic(256), 1.15),
-    "down-4096": Down("down-4096", "down, 4,096 clients", Traffic(4096), 1.15),
-    "million": ManyFlows("million", "a million flows", 1_000_000, 1000, 0.75, 96),
-    "admission": Admissions("admission", "first check of a new client"),
-}
+def scenario_of(drained: Drained) -> Scenario:
+    """As everyone runs it."""
+    return Scenario(
+        drained.what,
+        lambda length: EFFORTS[length].rounds * drained.candidates(),
+        lambda length, step: drained.measure(EFFORTS[length], step),
+    )
+
+
+DRAINED: Final[Sequence[Drained]] = (
+    Up("up-256", "up, 256 flows", Traffic(256), 0.42, 1.45),
+    Up("up-4096", "up, 4,096 flows", Traffic(4096), 0.42, 1.45),
+    Up("up-mixed", "up, 60–200 bytes, 4,096 flows, 8 transceivers", Traffic(4096, 8, 60, 200), 0.52, None),
+    Down("down-256", "down, 256 clients", Traffic(256), 1.15),
+    Down("down-4096", "down, 4,096 clients", Traffic(4096), 1.15),
+    ManyFlows("million", "a million flows", 1_000_000, 1000, 0.75, 96),
+    Admissions("admission", "first check of a new client"),
+)
+SCENARIOS: Final[Mapping[str, Scenario]] = {each.key: scenario_of(each) for each in DRAINED}
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Final
 
 from bench.report.model import Better, Figure, Run, Verdict
 from bench.report.rank import Shift, shift_of
+from bench.scenario import Length
 
 ERROR: Final = 0.05
 """The probability that anything at all is called faster or slower by chance."""
@@ -88,7 +89,9 @@ def machine_of(run: Run) -> tuple[object, ...]:
 
 def _warnings(first: Run, second: Run, is_one_machine: bool) -> list[str]:
     named = (("first", first), ("second", second))
-    found = [f"the {name} run is a short one: its figures are no result" for name, run in named if run.is_short]
+    found = [
+        f"the {name} run is a short one: its figures are no result" for name, run in named if run.length is Length.SHORT
+    ]
     found += [f"the {name} run is of a tree with changes" for name, run in named if run.card.is_dirty]
     if not is_one_machine:
         found.append("the machines differ: only ratios to a floor of the same run, and exact counts, are compared")

@@ -19,6 +19,8 @@ from bench.report.decode import Malformed, decode
 from bench.report.model import KIND, SCHEMA, Figure, Run
 
 RUN = "run.json"
+PAGE = "report.html"
+SUMMARY = "summary.md"
 DERIVED = "derived"
 """What a figure's samples say, in the file for readers of other languages."""
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from bench.load.card import Card
+from bench.scenario import Length
 
 SCHEMA: Final = 1
 """Raise it when a reader of the old one would misunderstand the new one."""
@@ -190,6 +191,10 @@ class Section:
     title: str
     lead: str
     """What is measured, for a reader who reads only this."""
+    may: str
+    """What may be concluded."""
+    may_not: str
+    """What may not."""
     figures: tuple[Figure, ...]
     curves: tuple[Curve, ...] = ()
     data: dict[str, tuple[float, ...]] = field(default_factory=dict)
@@ -205,8 +210,7 @@ class Run:
     """Everything one run found, and where."""
 
     card: Card
-    is_short: bool
-    """Made to show that the harness works: its figures are no result."""
+    length: Length
     elapsed_s: float
     method: tuple[str, ...]
     sections: tuple[Section, ...]

@@ -15,6 +15,7 @@ from bench.report.charts import Chart, Charts
 from bench.report.files import RUN, build
 from bench.report.model import Figure, Of, Run, Section, Series, Verdict
 from bench.report.wording import bar_text, cells, duration, judged_text, number, outcome
+from bench.scenario import Length
 
 STYLE = Path(__file__).with_name("page.css")
 FONT = ROOT / "src" / "fastrelay" / "http" / "demo" / "page" / "fonts" / "geist.woff2"
@@ -67,7 +68,7 @@ def _header(run: Run) -> str:
         "Machine": f"{escape(card.processor)}, {card.processors} processors",
     }
     notices = []
-    if run.is_short:
+    if run.length is Length.SHORT:
         notices.append("A short run. It shows that the harness works; its figures are no result.")
     if card.is_dirty:
         notices.append("The tree differed from the commit when this was measured.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bench.report.model import Run, Section, Verdict
 from bench.report.wording import cells, duration, outcome
+from bench.scenario import Length
 
 MARKS = {Verdict.HOLDS: "holds", Verdict.MISSED: "**missed**", Verdict.REPORTED: "–", Verdict.FAILED: "**failed**"}
 
@@ -21,7 +22,7 @@ def build_summary(run: Run) -> str:
         f"{card.processor}, {card.processors} processors, Linux {card.kernel}, loopback.",
         "Medians; lowest and highest sample in brackets.",
     ]
-    if run.is_short:
+    if run.length is Length.SHORT:
         lines += ["", "**A short run: it shows that the harness works. Its figures are no result.**"]
     for section in run.sections:
         lines += ["", *_section(section)]

@@ -6,12 +6,21 @@ Lives here: rich. Must not live here: how numbers are written (wording).
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from bench.report.model import Run, Verdict
 from bench.report.wording import cells
 
+SPEED_FROM_S = 300.0
+"""The whole run's remaining time follows from its last minutes; a shorter memory would forget whole scenarios."""
 COLOURS = {Verdict.HOLDS: "green", Verdict.MISSED: "red", Verdict.REPORTED: "blue", Verdict.FAILED: "yellow"}
 
 
@@ -43,6 +52,11 @@ def make_console() -> Console:
 
 
 def show_progress(console: Console) -> Progress:
-    """A line for each scenario, on standard error when that is a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True) if console.is_terminal else console)
+    """A line for the whole and one for each scenario, on standard error when that is a terminal. Whoever advances it
+    refreshes it: a thread that did would be in the way of processes that are forked meanwhile."""
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()),
+        *(TimeElapsedColumn(), TimeRemainingColumn(compact=True)),
+    )
+    own = Console(stderr=True) if console.is_terminal else console
+    return Progress(*columns, console=own, auto_refresh=False, speed_estimate_period=SPEED_FROM_S)

@@ -9,6 +9,7 @@ from random import Random
 
 from bench.load.card import Card
 from bench.report.model import Account, Bar, Better, Curve, Figure, Line, Of, Run, Section, Series
+from bench.scenario import Length
 
 ROUNDS = 9
 NOISE = 0.025
@@ -21,12 +22,14 @@ CARD = Card(
     processor="AMD EPYC 7B13",
     processors=2,
     hypervisor=True,
+    governor="not visible",
+    memory_mib=8192,
     mitigations="spec_store_bypass, spectre_v1, spectre_v2",
     kernel="6.18.5",
     python="3.11.7",
     compiler="cc (Debian 12.2.0) 12.2.0",
     rmem_max=4_194_304,
-    load_average=0.4,
+    load_average_before=0.4,
     commit="0882ab80c1d2",
     is_dirty=False,
     measured_at="2026-11-21T09:00:00Z",
@@ -63,16 +66,18 @@ def a_run(seed: int, *, slower: float = 1.0, instructions: float = 212.0, card: 
     )
     return Run(
         card=card,
-        is_short=False,
+        length=Length.STANDARD,
         elapsed_s=612.4,
         method=("CPU time of the measured process alone.", "Candidate and floors run in turns."),
         sections=(
-            Section("up", "The way up", "Client packets to a transceiver.", up),
-            Section("instructions", "Instructions", "Counted by callgrind.", (_instructions(instructions),)),
+            Section("up", "The way up", "Client packets to a transceiver.", "Bundles help.", "Nothing of wires.", up),
+            Section("instructions", "Instructions", "Counted.", "Commits.", "Time.", (_instructions(instructions),)),
             Section(
                 "calls",
                 "Calls",
                 "Whole calls.",
+                "How many are in time.",
+                "What an agent costs.",
                 _calls(chance),
                 (_curve(chance),),
                 {"offered": (1.0, 2.0)},

@@ -12,6 +12,7 @@ from bench.report.__main__ import NOTHING_SLOWER, SLOWER, UNKNOWN, exit_code
 from bench.report.compare import Change, Comparison, compare
 from bench.report.model import Run
 from bench.report.rank import Shift, shift_of
+from bench.scenario import Length
 from tests.unit.bench_runs import CARD, a_run
 
 PATHS = ("up-256/forwarder", "up-4096/forwarder", "up-mixed/forwarder")
@@ -96,7 +97,7 @@ def test_nothing_told_at_all_has_an_exit_code_of_its_own() -> None:
 
 
 def test_short_and_dirty_runs_are_warned_of() -> None:
-    doubtful = replace(a_run(2), is_short=True, card=replace(CARD, is_dirty=True))
+    doubtful = replace(a_run(2), length=Length.SHORT, card=replace(CARD, is_dirty=True))
     warnings = " ".join(compare(a_run(1), doubtful).warnings)
     assert "second run is a short one" in warnings
     assert "second run is of a tree with changes" in warnings

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -16,19 +18,20 @@ from click.testing import CliRunner
 from rich.console import Console
 from rich.progress import Progress
 
-from bench import catalogue
 from bench.__main__ import main
-from bench.catalogue import ALL, CHAPTERS, Chapter, Circumstances, Scenario
+from bench.attempt import attempt
+from bench.catalogue import ALL, CHAPTERS, Chapter, wanted
 from bench.load.failure import BenchFailure
 from bench.report.charts import draw
-from bench.report.files import RunFileError, build, read_run, write_run
+from bench.report.files import PAGE, SUMMARY, RunFileError, build, read_run, write_run
 from bench.report.measured import Measured
 from bench.report.model import Account, Bar, Better, Figure, Of, Run, Series, Verdict
 from bench.report.page import build_page
 from bench.report.summary import build_summary
 from bench.report.table import show
 from bench.report.wording import number, outcome
-from bench.run import PAGE, SUMMARY, leave, measure
+from bench.run import leave, measure
+from bench.scenario import Length, Scenario, Step
 from tests.unit.bench_runs import a_run
 
 GOLDEN = Path(__file__).parents[1] / "data" / "bench"
@@ -153,7 +156,7 @@ def test_charts_are_the_same_bytes_each_time(run: Run) -> None:
 
 
 def test_a_short_or_dirty_run_says_so() -> None:
-    run = replace(a_run(1), is_short=True, card=replace(a_run(1).card, is_dirty=True))
+    run = replace(a_run(1), length=Length.SHORT, card=replace(a_run(1).card, is_dirty=True))
     text = build_page(run, draw(run))
     assert "its figures are no result" in text
     assert "differed from the commit" in text
@@ -260,14 +263,14 @@ def test_every_scenario_is_in_one_chapter_of_the_report() -> None:
 
 def chapter(*scenarios: Callable[[], Measured]) -> Chapter:
     def scenario(given: Callable[[], Measured]) -> Scenario:
-        def stepped(_: Circumstances, step: Callable[[], None]) -> Measured:
+        def stepped(_: Length, step: Step) -> Measured:
             step()
             return given()
 
         return Scenario("what", lambda _: 1, stepped)
 
     named = {f"s{at}": scenario(each) for at, each in enumerate(scenarios)}
-    return Chapter("relay", "up", "The way up", "Packets.", named)
+    return Chapter("relay", "up", "The way up", "Packets.", "Much.", "More.", (1, 1), named)
 
 
 def breaks() -> Measured:
@@ -280,7 +283,7 @@ def test_a_scenario_that_fails_leaves_its_place_and_stops_nobody(
     given = chapter(breaks, lambda: Measured([figure(bar=Bar(5))], {"along": [1]}))
     monkeypatch.setattr("bench.run.CHAPTERS", (given,))
     with Progress(console=Console(quiet=True)) as progress:
-        run = measure(given.scenarios, Circumstances(is_short=True), progress)
+        run = measure(given.scenarios, Length.SHORT, progress)
     assert [each.verdict for each in run.figures()] == [Verdict.FAILED, Verdict.HOLDS]
     assert run.figures()[0].failures() == ["no receive buffer"]
     assert run.verdict is Verdict.FAILED
@@ -289,11 +292,59 @@ def test_a_scenario_that_fails_leaves_its_place_and_stops_nobody(
     assert "no receive buffer" in left.page.read_text()
 
 
-def test_saturation_is_what_the_drain_test_says() -> None:
-    circumstances = Circumstances()
-    circumstances.learn_saturation(Measured([], {"relay": [900.0, 1000.0, 2000.0]}))
-    assert circumstances.saturation_pps() == 1e6
-    assert catalogue.SATURATION in ALL
+def crashes() -> Measured:
+    raise KeyError("a mistake of the harness")
+
+
+def hangs() -> Measured:
+    signal.pause()
+    raise AssertionError
+
+
+def leaves_without_a_word() -> Measured:
+    os._exit(7)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "complaint"),
+    [(crashes, "exit code 1;"), (leaves_without_a_word, "exit code 7;"), (hangs, "not done after 0.3 s")],
+)
+def test_a_scenario_that_breaks_or_hangs_costs_a_run_that_scenario(
+    scenario: Callable[[], Measured], complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.attempt.PARTING_S", 0.0)
+    (stepped,) = chapter(scenario).scenarios.values()
+    with Progress(console=Console(quiet=True), auto_refresh=False) as progress:
+        measured = attempt("s", stepped, Length.SHORT, progress, limit_s=0.3)
+    (left,) = measured.figures
+    assert left.verdict is Verdict.FAILED
+    assert complaint in left.problem
+
+
+def test_a_standard_run_has_what_is_only_in_a_full_run_when_asked_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, rare = (Scenario(name, lambda _: 1, lambda *_: Measured([])) for name in ("quick", "rare"))
+    of_relay = replace(chapter(), scenarios={"quick": quick, "rare": replace(rare, is_only_full=True)})
+    monkeypatch.setattr(
+        "bench.catalogue.CHAPTERS", (of_relay, replace(of_relay, part="calls", scenarios={"call": quick}))
+    )
+    assert wanted(Length.STANDARD, [], []) == ["quick", "call"]
+    assert wanted(Length.FULL, [], []) == ["quick", "rare", "call"]
+    assert wanted(Length.STANDARD, ["relay"], []) == ["quick"]
+    assert wanted(Length.STANDARD, ["calls"], ["rare"]) == ["rare", "call"]
+
+
+def test_what_was_left_out_is_named_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenarios = {"s": Scenario("common", lambda _: 1, lambda *_: Measured([figure()]))}
+    scenarios["r"] = Scenario("every curve", lambda _: 1, lambda *_: Measured([]), is_only_full=True)
+    monkeypatch.setattr("bench.run.CHAPTERS", (replace(chapter(), scenarios=scenarios),))
+    with Progress(console=Console(quiet=True), auto_refresh=False) as progress:
+        run = measure(["s"], Length.STANDARD, progress)
+    assert run.sections[0].not_run == {"every curve": "only in make bench-full"}
+
+
+def test_scenarios_can_be_listed() -> None:
+    listed = CliRunner().invoke(main, ["--list"]).output
+    assert set(ALL) <= set(listed.split())
 
 
 def test_a_run_is_shown_again_from_its_file(tmp_path: Path) -> None:
