@@ -250,12 +250,12 @@ def running(candidates: Sequence[Candidate]) -> Iterator[None]:
         yield
 
 
-def verify(candidates: Sequence[Candidate], sink: Sink) -> None:
+def verify(candidates: Sequence[Candidate], sink: Sink, packets: int = DRAIN_PACKETS) -> None:
     """One drain of each into a receiver that really counts: what a candidate claims to have sent must have arrived."""
     sink.count()
     for candidate in candidates:
         before = sink.counted()
-        sent = drain(candidate).packets
+        sent = drain(candidate, packets).packets
         arrived = wait_for_count(sink, before + sent) - before
         if arrived != sent or sink.lost():
             raise BenchFailure(f"{candidate.name}: {sent} packets left, {arrived} arrived")
