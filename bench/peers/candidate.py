@@ -16,11 +16,11 @@ from pathlib import Path
 from bench.load import build, cpu
 from bench.load.failure import BenchFailure
 from bench.load.process import Program
-from bench.load.sockets import socket_state
+from bench.load.sockets import receiver_state
 from bench.load.traffic import CLIENT_PORT, Sink, Traffic, UpGenerator
 from bench.peers.opening import write_plain_checks
 from bench.peers.peer import Endpoint, NotRun, Opening, Peer, Route
-from bench.peers.sockets import drops_of
+from bench.peers.sockets import Drops
 from bench.peers.turn_client import CHANNEL, open_channels
 
 # paths opened before the next are begun: a relay that opens sockets takes its time over each
@@ -66,6 +66,7 @@ class PeerCandidate:
         self._peer = peer
         self._fill = fill
         self._arrived = arrived
+        self._drops = Drops()
         # candidates share a receiver and take turns: what arrives while this one runs is its own
         self._handled = 0
         self._arrived_before: int | None = None
@@ -100,7 +101,7 @@ class PeerCandidate:
 
     def lost(self) -> int:
         """Dropped by the kernel at any socket of its processes."""
-        return drops_of(self._peer.pids())
+        return self._drops.of(self._peer.pids())
 
     def cpu_ns(self) -> int:
         """CPU time of all its processes."""
@@ -148,20 +149,20 @@ def open_paths(peer: Peer, traffic: Traffic, generator: PeerGenerator) -> None:
     if peer.opening is Opening.CALL:
         for _, port in endpoints:
             generator.fill(port, 1)
-        wait_until_done(peer, endpoints[-1][1])
+        wait_until_done(peer, endpoints[-1])
         return
     opened = 0
     port = endpoints[0][1]
     send = generator.open if peer.opening is Opening.CHECK else generator.fill
     while opened < traffic.clients:
         opened += send(port, min(OPENING_BATCH, traffic.clients - opened))
-        wait_until_done(peer, port)
+        wait_until_done(peer, endpoints[0])
 
 
-def wait_until_done(peer: Peer, port: int) -> None:
+def wait_until_done(peer: Peer, endpoint: Endpoint) -> None:
     """Returns when nothing waits in the clients' socket and every thread sleeps."""
     deadline = time.monotonic() + OPENING_TIMEOUT_S
-    while socket_state(port).waiting_bytes or not peer.is_idle():
+    while receiver_state(*endpoint).waiting_bytes or not peer.is_idle():
         if time.monotonic() > deadline:
             raise BenchFailure(f"{peer.name} is still busy with the first packets of its clients")
         time.sleep(POLL_S)

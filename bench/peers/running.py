@@ -10,11 +10,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO
 
 from bench.load import build, cpu
 from bench.load.failure import BenchFailure
+from bench.load.sockets import udp_sockets
 from bench.peers.peer import Endpoint
 
 OUT = build.OUT / "peers"
@@ -80,22 +80,12 @@ def tied() -> list[str]:
 
 def is_bound(endpoint: Endpoint) -> bool:
     """Whether a UDP socket of this machine has the address or the wildcard at its port."""
-    return any(port == endpoint[1] and address in (endpoint[0], "0.0.0.0") for address, port in bound_udp())
-
-
-def bound_udp() -> list[Endpoint]:
-    """Every bound IPv4 UDP address."""
-    found = []
-    for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
-        address, _, port = line.split()[1].partition(":")
-        # the kernel prints the word as this machine has it
-        found.append((".".join(str(byte) for byte in int(address, 16).to_bytes(4, "little")), int(port, 16)))
-    return found
+    return any(each.address in (endpoint[0], "0.0.0.0") for each in udp_sockets(endpoint[1]))
 
 
 def free_port(first: int, last: int) -> int:
     """A UDP port nobody has, below the ephemeral range, for relays that cannot say which one they took."""
-    taken = {port for _, port in bound_udp()}
+    taken = {each.port for each in udp_sockets()}
     for port in range(first, last):
         if port not in taken:
             return port

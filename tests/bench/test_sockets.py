@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 from collections.abc import Callable, Iterator
 
@@ -56,11 +57,10 @@ def test_what_waits_and_what_was_dropped_is_told(family: socket.AddressFamily, b
     for _ in range(10):
         sender.sendto(PACKET, receiver.getsockname())
     state = socket_state(port)
-    receiver.setblocking(False)
     taken = 0
-    with pytest.raises(BlockingIOError):
-        while receiver.recv(2048):
-            taken += 1
+    while select.select([receiver], [], [], 0)[0]:
+        receiver.recv(2048)
+        taken += 1
     assert state.waiting_bytes >= taken * len(PACKET) > 0
     assert state.drops == 10 - taken > 0
     assert receiver_state(LOOPBACK[family], port).drops == state.drops
