@@ -4,8 +4,9 @@
  *
  * callers --clients ADDR:PORT --servers ADDR:PORT --transceivers N --calls N --flows N --page FILE
  *         [--size-from N --size-to N] [--seed N] [--openings FILE --stages N] [--channel N]
- *         [--trunk-key FILE --key-id N]
+ *         [--trunk-key FILE --key-id N] [--heard FILE]
  * Client i is the first address and i; transceiver k the first one and k. Without sizes they are those of voice (mix.h).
+ * With --heard FILE each call's longest silence is told, and downs follow a call that comes by another relay.
  * With a trunk key media behind the relay are bundles, else plain datagrams that are answered to where they came from.
  *
  * Commands on standard input, each answered by one line of JSON:
@@ -13,9 +14,9 @@
  *   also ADDR:PORT             one more place: the calls take turns
  *   trunk ADDR:PORT            where transceivers send bundles
  *   open FIRST N RATE MS       openings of those of these calls that are not open; MS without an answer ends it
- *   talk N INTERVAL_US JITTER_US MS WAYS CALLS ADDRESSES
+ *   talk N INTERVAL_US JITTER_US MS WAYS CALLS ADDRESSES CHECK_MS
  *                              the first N calls talk; WAYS 1 up, 2 down, 3 both; CALLS end and begin anew every second,
- *                              ADDRESSES change every second
+ *                              ADDRESSES change every second; each call is opened again every CHECK_MS, 0: never
  *   renew                      all calls end; each has a new address and nothing open
  *   drop, count                the kernel drops what arrives, or it is received again
  *   bare N                     sendmmsg and nothing else
@@ -77,7 +78,7 @@ static void talk(const struct fr_talk *talk)
     bool has_changes = talk->calls_changed_per_s || talk->addresses_changed_per_s;
     if (talk->calls < 1 || talk->calls > crowd.call_count || talk->interval_ns < 1000000
         || talk->jitter_ns * 2 > talk->interval_ns || !(talk->has_way[UP] || talk->has_way[DOWN])
-        || (has_changes && (!talk->has_way[UP] || clients.stages > 1))) {
+        || (talk->check_every_ns && clients.stages == 0) || (has_changes && (!talk->has_way[UP] || clients.stages > 1))) {
         printf("{\"error\": \"no such talk\"}\n");
         return;
     }
@@ -108,7 +109,7 @@ static void drop(bool is_dropping)
 
 static void obey(const char *line)
 {
-    uint64_t a, b, c, d, e, f, g;
+    uint64_t a, b, c, d, e, f, g, h;
     if (strncmp(line, "to ", 3) == 0) {
         clients.targets[0] = fr_parse_endpoint(line + 3);
         clients.target_count = 1;
@@ -121,11 +122,12 @@ static void obey(const char *line)
         printf("{\"done\": true}\n");
     } else if (sscanf(line, "open %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &a, &b, &c, &d) == 4) {
         open_calls((uint32_t)a, (uint32_t)b, c, d);
-    } else if (sscanf(line, "talk %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-                      &a, &b, &c, &d, &e, &f, &g) == 7) {
+    } else if (sscanf(line, "talk %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                            " %" SCNu64, &a, &b, &c, &d, &e, &f, &g, &h) == 8) {
         struct fr_talk wanted = {.calls = (uint32_t)a, .interval_ns = b * 1000, .jitter_ns = c * 1000,
                                  .duration_ns = d * 1000000, .has_way = {e & 1, e >> 1 & 1},
-                                 .calls_changed_per_s = (uint32_t)f, .addresses_changed_per_s = (uint32_t)g};
+                                 .calls_changed_per_s = (uint32_t)f, .addresses_changed_per_s = (uint32_t)g,
+                                 .check_every_ns = h * 1000000};
         talk(&wanted);
     } else if (sscanf(line, "bare %" SCNu64, &a) == 1) {
         a = (a + CROWD_BATCH - 1) / CROWD_BATCH * CROWD_BATCH;
@@ -166,6 +168,13 @@ static void open_crowd(int argc, char **argv)
     crowd.opened_ns = calloc(calls, sizeof *crowd.opened_ns);
     crowd.owner = malloc(flows * sizeof *crowd.owner);
     crowd.page = fr_map_file(fr_option_text(argc, argv, "--page", NULL), sizeof *crowd.page);
+    if (*fr_option_text(argc, argv, "--heard", "")) {
+        size_t bytes = sizeof *crowd.hearing + sizeof *crowd.hearing->calls * calls;
+        crowd.hearing = fr_map_file(fr_option_text(argc, argv, "--heard", ""), bytes);
+        crowd.relays = calloc(calls, sizeof *crowd.relays);
+        if (!crowd.relays)
+            fr_fail("relays");
+    }
     if (!clients.targets || !crowd.calls || !crowd.opened_ns || !crowd.owner)
         fr_fail("calls");
     memset(crowd.calls, 0, sizeof *crowd.calls * calls);

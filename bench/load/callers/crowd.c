@@ -18,6 +18,21 @@ void fr_crowd_begin(struct fr_crowd *crowd)
         memset(call->next, 0, sizeof call->next);
         memset(call->sent, 0, sizeof call->sent);
         call->change = CHANGE_NONE;
+        if (crowd->hearing)
+            crowd->hearing->calls[i] = (struct fr_heard){{0}, {0}, {0}, {0}};
+    }
+}
+
+void fr_crowd_end(struct fr_crowd *crowd, uint64_t ended_ns)
+{
+    if (!crowd->hearing)
+        return;
+    crowd->hearing->ended_ns = ended_ns;
+    for (uint32_t i = 0; i < crowd->call_count; i++) {
+        for (unsigned way = UP; way <= DOWN; way++) {
+            fr_heard_silence(&crowd->hearing->calls[i], way, ended_ns);
+            crowd->hearing->calls[i].sent[way] = crowd->calls[i].sent[way];
+        }
     }
 }
 
@@ -82,6 +97,8 @@ uint32_t fr_crowd_arrive(struct fr_crowd *crowd, enum fr_direction way, const ui
     if (arrival != ARRIVAL_FIRST && arrival != ARRIVAL_OVERTAKEN)
         return mark.call;
     counts->first++;
+    if (crowd->hearing)
+        fr_heard_packet(&crowd->hearing->calls[mark.call], way, at_ns);
     crowd->counts.backwards += at_ns < mark.due_ns;
     fr_histogram_add(&crowd->page->histogram[LATENCY_UP + way], at_ns > mark.due_ns ? at_ns - mark.due_ns : 0);
     return mark.call;

@@ -6,6 +6,7 @@
 #ifndef FR_BENCH_CROWD_H
 #define FR_BENCH_CROWD_H
 
+#include "hearing.h"
 #include "histogram.h"
 #include "mix.h"
 #include "window.h"
@@ -102,6 +103,8 @@ struct fr_crowd {
     uint64_t next_size;
     struct fr_counts counts;
     struct fr_page *page;
+    struct fr_hearing *hearing; /* NULL where nobody asks */
+    struct sockaddr_in *relays; /* with it: by which relay each call was last heard; port 0 before */
 };
 
 #define CROWD_NOBODY UINT32_MAX
@@ -114,6 +117,8 @@ uint32_t fr_crowd_packet(struct fr_crowd *, uint32_t call, enum fr_direction, ui
 void fr_crowd_late(struct fr_crowd *, enum fr_direction, uint64_t now_ns, uint64_t due_ns);
 /* Nothing has been sent or seen; openings and where to reply to are kept. */
 void fr_crowd_begin(struct fr_crowd *);
+/* Media have ended: silence lasts until then. */
+void fr_crowd_end(struct fr_crowd *, uint64_t ended_ns);
 /* The call takes the next address; false when another call has that one. */
 bool fr_crowd_move(struct fr_crowd *, uint32_t call);
 

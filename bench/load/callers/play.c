@@ -137,6 +137,22 @@ static void change(struct fr_play *play, const struct fr_talk *talk, struct chan
     }
 }
 
+/* The checks of all calls lie evenly over the period. */
+static void check(struct fr_play *play, const struct fr_talk *talk, uint64_t start_ns, uint64_t now_ns, uint64_t *done)
+{
+    uint32_t calls[CROWD_BATCH];
+    uint64_t due_ns[CROWD_BATCH];
+    unsigned count = 0;
+    for (; count < CROWD_BATCH; count++, ++*done) {
+        due_ns[count] = start_ns + (uint64_t)((double)talk->check_every_ns * (double)*done / talk->calls);
+        if (due_ns[count] > now_ns)
+            break;
+        calls[count] = (uint32_t)(*done % talk->calls);
+    }
+    if (count)
+        fr_clients_open(play->clients, calls, due_ns, count);
+}
+
 /* What a generator that gave up would still have had to send. */
 static void count_unsent(struct fr_play *play, const struct fr_talk *talk, uint64_t end_ns)
 {
@@ -157,7 +173,7 @@ uint64_t fr_play_talk(struct fr_play *play, const struct fr_talk *talk)
     uint32_t live = talk->calls * (uint32_t)(talk->has_way[UP] + talk->has_way[DOWN]);
     struct changes calls = {CHANGE_CALL, talk->calls_changed_per_s, 0, 0};
     struct changes addresses = {CHANGE_ADDRESS, talk->addresses_changed_per_s, talk->calls / 2, 0};
-    uint64_t now = fr_now_ns();
+    uint64_t now = fr_now_ns(), checked = 0;
     while (live && !fr_stop && now < give_up) {
         unsigned count = fr_schedule_take(&play->schedule, now, legs, due_ns, CROWD_BATCH);
         if (count)
@@ -167,6 +183,8 @@ uint64_t fr_play_talk(struct fr_play *play, const struct fr_talk *talk)
         if (now > start) {
             change(play, talk, &calls, now - start);
             change(play, talk, &addresses, now - start);
+            if (talk->check_every_ns)
+                check(play, talk, start, now, &checked);
         }
     }
     now = fr_now_ns();
@@ -174,6 +192,7 @@ uint64_t fr_play_talk(struct fr_play *play, const struct fr_talk *talk)
     free(play->schedule.heads);
     free(play->schedule.next);
     linger(play, LINGER_NS);
+    fr_crowd_end(play->crowd, end);
     return now - start;
 }
 

@@ -23,6 +23,7 @@ struct fr_talk {
     uint64_t interval_ns, jitter_ns, duration_ns;
     bool has_way[2];
     uint32_t calls_changed_per_s, addresses_changed_per_s;
+    uint64_t check_every_ns; /* each call sends its opening again so often, as browsers check; 0: never */
 };
 
 /* Openings of `count` calls that are not open, at a rate; then waits until `patience_ns` have brought no answer. */

@@ -40,14 +40,15 @@ static unsigned send_plain(struct fr_servers *servers, const struct fr_item *ite
     return fr_outbox_send(&servers->outbox, servers->fd, count);
 }
 
-static bool send_burst(struct fr_servers *servers, const struct fr_burst *burst, uint32_t source_be)
+static bool send_burst(struct fr_servers *servers, const struct fr_burst *burst, uint32_t source_be,
+                       struct sockaddr_in relay)
 {
     _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))] = {0};
     const struct fr_datagram *first = &servers->writer.datagrams[burst->first_datagram];
     const struct fr_datagram *last = first + burst->datagram_count - 1;
     bool is_many = burst->datagram_count > 1;
-    struct msghdr message = {.msg_name = &servers->relay,
-                             .msg_namelen = sizeof servers->relay,
+    struct msghdr message = {.msg_name = &relay,
+                             .msg_namelen = sizeof relay,
                              .msg_iov = &servers->writer.iovecs[first->first_iovec],
                              .msg_iovlen = (size_t)(last->first_iovec + last->iovec_count - first->first_iovec),
                              .msg_control = control,
@@ -74,10 +75,17 @@ static bool send_burst(struct fr_servers *servers, const struct fr_burst *burst,
     return true;
 }
 
-/* All frames of one transceiver together; returns how many were not taken. */
-static unsigned send_bundles(struct fr_servers *servers, const struct fr_item *items, unsigned count,
-                             uint8_t transceiver)
+static bool is_same_way(const struct fr_item *a, const struct fr_item *b)
 {
+    return a->transceiver == b->transceiver && a->relay.sin_addr.s_addr == b->relay.sin_addr.s_addr
+           && a->relay.sin_port == b->relay.sin_port;
+}
+
+/* All frames that one transceiver has for the relay of this item; returns how many were not taken. */
+static unsigned send_bundles(struct fr_servers *servers, const struct fr_item *items, unsigned count,
+                             const struct fr_item *like, bool *is_done)
+{
+    uint8_t transceiver = like->transceiver;
     struct fr_burst_head head = {.mac_key = &servers->mac_key,
                                  .epoch_us = servers->epoch_us,
                                  .sequence = &servers->sequences[transceiver],
@@ -87,8 +95,9 @@ static unsigned send_bundles(struct fr_servers *servers, const struct fr_item *i
     fr_writer_reset(&servers->writer);
     fr_writer_begin(&servers->writer, &head);
     for (unsigned i = 0; i < count; i++) {
-        if (items[i].transceiver != transceiver)
+        if (!is_same_way(&items[i], like))
             continue;
+        is_done[i] = true;
         struct fr_address client = fr_address_v4(items[i].to_be, items[i].to_port_be);
         fr_writer_add(&servers->writer, &client, items[i].payload, items[i].length, 0);
         frames++;
@@ -96,21 +105,19 @@ static unsigned send_bundles(struct fr_servers *servers, const struct fr_item *i
     fr_writer_end(&servers->writer);
     for (unsigned i = 0; i < servers->writer.burst_count; i++)
         /* which frames a burst held is not worth knowing: one refused voids the run */
-        refused += !send_burst(servers, &servers->writer.bursts[i], transceiver_be(servers, transceiver));
+        refused += !send_burst(servers, &servers->writer.bursts[i], transceiver_be(servers, transceiver), like->relay);
     return refused ? frames : 0;
 }
 
 static unsigned send_items(struct fr_servers *servers, const struct fr_item *items, unsigned count)
 {
-    bool is_done[CROWD_TRANSCEIVERS] = {false};
+    bool is_done[CROWD_BATCH] = {false};
     unsigned refused = 0;
     if (!servers->has_trunk)
         return send_plain(servers, items, count);
     for (unsigned i = 0; i < count; i++) {
-        if (is_done[items[i].transceiver])
-            continue;
-        is_done[items[i].transceiver] = true;
-        refused += send_bundles(servers, items, count, items[i].transceiver);
+        if (!is_done[i])
+            refused += send_bundles(servers, items, count, &items[i], is_done);
     }
     return count - refused;
 }
@@ -131,12 +138,26 @@ void fr_servers_send(struct fr_servers *servers, const uint32_t *calls, const ui
         }
         uint8_t *packet = servers->outbox.packets[ready];
         uint32_t length = fr_crowd_packet(crowd, calls[i], DOWN, due_ns[i], packet);
-        items[ready++] = (struct fr_item){packet, length, call->reply_be, call->reply_port_be, call->transceiver};
+        items[ready++] = (struct fr_item){packet, length, call->reply_be, call->reply_port_be, call->transceiver,
+                                          crowd->relays ? crowd->relays[calls[i]] : servers->relay};
         fr_crowd_late(crowd, DOWN, now_ns, due_ns[i]);
     }
     unsigned taken = ready ? send_items(servers, items, ready) : 0;
     way->sent += taken;
     crowd->counts.refused += ready - taken;
+}
+
+/* As our transceiver does: what has come by another relay is answered by that one (transceiver/ice.py, follow). */
+static void follow(struct fr_crowd *crowd, uint32_t index, const struct fr_item *from)
+{
+    if (crowd->relays && index != CROWD_NOBODY)
+        crowd->relays[index] = from->relay;
+}
+
+static uint32_t call_at(const struct fr_crowd *crowd, uint32_t client_be)
+{
+    uint32_t flow = ntohl(client_be) - crowd->first_client;
+    return flow < crowd->flow_count ? crowd->owner[flow] : CROWD_NOBODY;
 }
 
 static void send_answers(struct fr_servers *servers)
@@ -154,6 +175,7 @@ static void take(struct fr_servers *servers, const uint8_t *packet, uint32_t len
     struct fr_crowd *crowd = servers->crowd;
     if (fr_stun_kind_of(packet, length) == STUN_REQUEST) {
         crowd->counts.checks++;
+        follow(crowd, call_at(crowd, from->to_be), from);
         if (servers->item_count == CROWD_BATCH)
             send_answers(servers);
         fr_stun_answer(packet, answers[servers->item_count]);
@@ -166,6 +188,7 @@ static void take(struct fr_servers *servers, const uint8_t *packet, uint32_t len
     uint32_t index = fr_crowd_arrive(crowd, UP, packet, length, at_ns, 0);
     if (index == CROWD_NOBODY)
         return;
+    follow(crowd, index, from);
     struct fr_call *call = &crowd->calls[index];
     call->reply_be = from->to_be;
     call->reply_port_be = from->to_port_be;
@@ -206,7 +229,10 @@ unsigned fr_servers_receive(struct fr_servers *servers)
         const struct fr_arrived *one = &arrived[i];
         uint32_t transceiver = ntohl(one->local_be) - servers->crowd->first_transceiver;
         struct fr_item from = {.to_be = one->from_be, .to_port_be = one->from_port_be,
-                               .transceiver = (uint8_t)transceiver};
+                               .transceiver = (uint8_t)transceiver, .relay = servers->relay};
+        if (servers->crowd->relays)
+            from.relay = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = one->from_port_be,
+                                              .sin_addr.s_addr = one->from_be};
         if (transceiver >= servers->crowd->transceiver_count) {
             servers->crowd->counts.way[UP].foreign++;
             continue;

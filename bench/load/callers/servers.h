@@ -18,6 +18,7 @@ struct fr_item {
     uint32_t to_be;
     uint16_t to_port_be;
     uint8_t transceiver;
+    struct sockaddr_in relay; /* where bundles go */
 };
 
 struct fr_servers {

@@ -31,15 +31,20 @@ class Shape:
     seed: int = 1
     client_port: int = CLIENT_PORT
     transceiver_port: int = TRANSCEIVER_PORT
+    first_client: str = FIRST_CLIENT
+    first_transceiver: str = FIRST_TRANSCEIVER
+    heard: Path | None = None
+    """Where each call's longest silence is written (callers/hearing.h); without it nobody looks."""
 
     def options(self) -> list[str]:
         """As options of the generator."""
         sizes = [] if not self.size_from else ["--size-from", str(self.size_from), "--size-to", str(self.size_to)]
         return [
-            *("--clients", f"{FIRST_CLIENT}:{self.client_port}"),
-            *("--servers", f"{FIRST_TRANSCEIVER}:{self.transceiver_port}"),
+            *("--clients", f"{self.first_client}:{self.client_port}"),
+            *("--servers", f"{self.first_transceiver}:{self.transceiver_port}"),
             *("--transceivers", str(self.transceivers), "--seed", str(self.seed)),
             *("--calls", str(self.calls), "--flows", str(max(self.flows, self.calls)), *sizes),
+            *([] if self.heard is None else ["--heard", str(self.heard)]),
         ]
 
 
@@ -54,12 +59,14 @@ class Talk:
     jitter_us: int = JITTER_US
     new_calls_per_s: int = 0
     moves_per_s: int = 0
+    check_every_ms: int = 0
+    """Each call sends its opening again so often, as browsers check; 0: never."""
 
     def command(self) -> str:
         """As the generator reads it."""
         return (
             f"talk {self.calls} {self.interval_us} {self.jitter_us} {self.duration_ms} {self.ways} "
-            f"{self.new_calls_per_s} {self.moves_per_s}"
+            f"{self.new_calls_per_s} {self.moves_per_s} {self.check_every_ms}"
         )
 
     @classmethod
