@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.report.decode import Malformed, decode
 from bench.report.model import KIND, SCHEMA, Figure, Run
+from bench.report.wording import anchor
 
 RUN = "run.json"
 PAGE = "report.html"
@@ -71,7 +72,8 @@ def parse(content: object) -> Run:
     run = decode(Run, _without_derived(body, stored))
     _check_pairs(run)
     keys = [figure.key for figure in run.figures()]
-    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+    anchors = [anchor(key) for key in keys]
+    if repeated := sorted(key for key in keys if anchors.count(anchor(key)) > 1):
         raise Malformed(f"two figures are called {repeated[0]}")
     for figure in run.figures():
         if stored.get(figure.key) != _derived(figure):

@@ -14,7 +14,7 @@ from bench.load.build import ROOT
 from bench.report.charts import Chart, Charts
 from bench.report.files import RUN, build
 from bench.report.model import Figure, Of, Run, Section, Series, Verdict
-from bench.report.wording import bar_text, cells, duration, judged_text, number, outcome
+from bench.report.wording import anchor, bar_text, cells, duration, judged_text, number, outcome
 from bench.scenario import Length
 
 STYLE = Path(__file__).with_name("page.css")
@@ -161,7 +161,8 @@ def _row(figure: Figure, headings: tuple[str, ...]) -> str:
         f'<td data-label="{heading}"{"" if cell else " class=empty"}>{_two_lines(cell)}</td>'
         for heading, cell in zip(headings[1:], row, strict=True)
     )
-    return f'<tr class="{figure.verdict}"><th scope="row">{escape(figure.what)}{notes}</th>{rest}</tr>'
+    opening = f'<tr id="{anchor(figure.key)}" class="{figure.verdict}">'
+    return f'{opening}<th scope="row">{escape(figure.what)}{notes}</th>{rest}</tr>'
 
 
 def _two_lines(cell: str) -> str:

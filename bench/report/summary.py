@@ -6,7 +6,7 @@ Lives here: the Markdown. Must not live here: how numbers are written (wording),
 from __future__ import annotations
 
 from bench.report.model import Run, Section, Verdict
-from bench.report.wording import cells, duration, outcome
+from bench.report.wording import OUTCOME, anchor, cell, cells, duration, outcome
 from bench.scenario import Length
 
 MARKS = {Verdict.HOLDS: "holds", Verdict.MISSED: "**missed**", Verdict.REPORTED: "–", Verdict.FAILED: "**failed**"}
@@ -18,6 +18,7 @@ def build_summary(run: Run) -> str:
     lines = [
         f"# {outcome(run)}",
         "",
+        f'<a id="{OUTCOME}"></a>',
         f"Commit `{card.named_commit()}`, measured {card.measured_at} in {duration(run.elapsed_s)}.",
         f"{card.processor}, {card.processors} processors, Linux {card.kernel}, loopback.",
         "Medians; lowest and highest sample in brackets.",
@@ -28,23 +29,21 @@ def build_summary(run: Run) -> str:
         lines += ["", *_section(section)]
     lines += ["", "## Method", "", *(f"- {sentence}" for sentence in run.method)]
     lines += ["", "## Machine", "", "| | |", "|---|---|"]
-    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in card.lines().items()]
+    lines += [f"| {cell(name)} | {cell(value)} |" for name, value in card.lines().items()]
     return "\n".join(lines) + "\n"
 
 
 def _section(section: Section) -> list[str]:
     lines = [f"## {section.title}", "", section.lead, ""]
+    lines += [f"*May be concluded:* {section.may} *May not:* {section.may_not}", ""]
     lines += ["| what | measured | floor | ratio | bar | |", "|---|---|---|---|---|---|"]
     for figure in section.figures:
-        row = (figure.what, *cells(figure), MARKS[figure.verdict])
-        lines.append(f"| {' | '.join(map(_cell, row))} |")
+        row = (*cells(figure), MARKS[figure.verdict])
+        name = f'<a id="{anchor(figure.key)}"></a>{cell(figure.what)}'
+        lines.append(f"| {name} | {' | '.join(map(cell, row))} |")
     notes = [
         f"{figure.what}: {text}" for figure in section.figures for text in (*figure.failures(), figure.note) if text
     ]
     notes += [f"{name}: not run here, {reason}" for name, reason in section.not_run.items()]
     notes += [f"{name}: {text}" for name, text in section.versions.items()]
     return lines + ([""] if notes else []) + [f"- {note}" for note in notes]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

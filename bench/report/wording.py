@@ -5,13 +5,26 @@ Lives here: numbers to text. Must not live here: markup of any kind.
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from bench.report.model import Bar, Better, Figure, Of, Run, Spread, Verdict
 
+OUTCOME: Final = "outcome"
+"""What the run's one sentence is linked by."""
 TIMES: Final = " ×"
 # ratios above it are read as "times"; below, a third decimal says something
 LARGE_RATIO: Final = 10
+
+
+def anchor(key: str) -> str:
+    """What a figure is linked by, in page and summary: as stable as its key."""
+    return "fig-" + re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")
+
+
+def cell(text: str) -> str:
+    """Text that stays within its cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def number(value: float) -> str:

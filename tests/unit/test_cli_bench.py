@@ -43,9 +43,14 @@ def fastrelay(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
             ["peers", "--out", "there"], ["--part", "peers", "--out", "CWD/there"], id="a folder of the caller's"
         ),
         pytest.param(["relay", "--only", "hop"], ["--only", "hop"], id="one scenario"),
-        pytest.param(["compare", "a.json", "b.json"], ["CWD/a.json", "CWD/b.json"], id="files of the caller's"),
+        pytest.param(["peers", "--full"], ["--part", "peers", "--full"], id="a full one"),
         pytest.param(
-            ["compare", "a", "b", "--margin", "0.1"], ["CWD/a", "CWD/b", "--margin", "0.1"], id="another margin"
+            ["compare", "a.json", "b.json"], ["compare", "CWD/a.json", "CWD/b.json"], id="the caller's files"
+        ),
+        pytest.param(
+            ["compare", "a", "b", "--margin", "0.1"],
+            ["compare", "CWD/a", "CWD/b", "--margin", "0.1"],
+            id="another margin",
         ),
     ],
 )

@@ -35,7 +35,12 @@ checkout_option = click.option(
     type=click.Path(path_type=Path),
     help="The checkout to measure. Default: the one this command was installed from, else the current directory's.",
 )
-short_option = click.option("--short", is_flag=True, help="A minute or two: shows that it works, not a result.")
+short_option = click.option(
+    "--short", "length", flag_value="--short", help="A minute or two: shows that it works, not a result."
+)
+full_option = click.option(
+    "--full", "length", flag_value="--full", help="Every peer and every curve, with more rounds: what is published."
+)
 only_option = click.option("--only", multiple=True, metavar="SCENARIO", help="Only this; may be given again.")
 out_option = click.option(
     "--out",
@@ -60,12 +65,13 @@ def _measuring(part: str, what: str) -> click.Command:
     @click.command(part, help=f"{what}\n\n\b\nExample: fastrelay bench {part} --short")
     @checkout_option
     @short_option
+    @full_option
     @only_option
     @out_option
-    def measure(*, checkout: Path | None, short: bool, only: tuple[str, ...], out: Path | None) -> None:
+    def measure(*, checkout: Path | None, length: str | None, only: tuple[str, ...], out: Path | None) -> None:
         # a scenario is of one part already
         chosen = [argument for name in only for argument in ("--only", name)] or ["--part", part]
-        options = [*(["--short"] if short else []), *(["--out", str(out.absolute())] if out else [])]
+        options = [*([length] if length else []), *(["--out", str(out.absolute())] if out else [])]
         _become(find_checkout(checkout, HARNESS), ["-m", "bench", *chosen, *options])
 
     return measure
@@ -95,7 +101,7 @@ def compare(*, first: Path, second: Path, margin: float | None, checkout: Path |
     """
     options = [] if margin is None else ["--margin", str(margin)]
     files = [str(first.absolute()), str(second.absolute())]
-    _become(find_checkout(checkout, REPORT), ["-m", "bench.report", *files, *options])
+    _become(find_checkout(checkout, REPORT), ["-m", "bench.report", "compare", *files, *options])
 
 
 def find_checkout(named: Path | None, wanted: Path) -> tuple[Path, Path]:

@@ -1,0 +1,132 @@
+"""Two runs of one commit: whether the second says what the first said, figure by figure.
+
+Lives here: what agreeing is, and the page that says so. Must not live here: whether something became faster or slower
+(compare), how numbers are written (wording).
+
+Agreeing is about what a reader is told: a middle and a spread. Two runs agree on a figure when the middle of one lies
+within the spread that the other states, or when the middles lie no farther apart than what is called no difference
+anywhere in these benchmarks. A figure that failed in either run agrees with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from bench.report.compare import EXACT_MARGIN, MARGIN, VALUE_MARGIN
+from bench.report.model import Figure, Run, Spread, Verdict
+from bench.report.wording import anchor, cell, number, ratio_number
+
+PERCENT: Final = 100
+
+
+class Basis(StrEnum):
+    """What of a figure is put beside the same of the other run."""
+
+    RATIO = "ratio"
+    VALUE = "value"
+    COUNT = "count"
+
+
+RULE: Final = (
+    "They agree on a figure when the middle of one run lies within the spread that the other states, or when the "
+    f"middles are at most {MARGIN:.0%} apart ({VALUE_MARGIN:.0%} for values that have no floor beside them, "
+    f"{EXACT_MARGIN:.0%} for counts). A figure that failed in either run agrees with nothing."
+)
+MARGINS: Final = {Basis.RATIO: MARGIN, Basis.VALUE: VALUE_MARGIN, Basis.COUNT: EXACT_MARGIN}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One figure in both runs; a spread is None where it failed."""
+
+    key: str
+    what: str
+    unit: str
+    basis: Basis
+    first: Spread | None
+    second: Spread | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether a reader of either run is told the same."""
+        if self.first is None or self.second is None:
+            return False
+        is_within = _holds(self.first, self.second.middle) or _holds(self.second, self.first.middle)
+        apart = abs(self.second.middle - self.first.middle)
+        return is_within or apart <= MARGINS[self.basis] * abs(self.first.middle)
+
+    def word(self) -> str:
+        """As it is printed."""
+        return "agree" if self.agrees else "**differ**"
+
+
+def pairs_of(first: Run, second: Run) -> list[Pair]:
+    """Every figure of the first run. One that the second lacks differs."""
+    theirs = {figure.key: figure for figure in second.figures()}
+    return [_pair(figure, theirs.get(figure.key)) for figure in first.figures()]
+
+
+def _pair(first: Figure, second: Figure | None) -> Pair:
+    basis = Basis.COUNT if first.is_exact else Basis.RATIO if first.floor is not None else Basis.VALUE
+    return Pair(first.key, first.what, first.unit, basis, _told(first, basis), _told(second, basis))
+
+
+def _told(figure: Figure | None, basis: Basis) -> Spread | None:
+    if figure is None or figure.verdict is Verdict.FAILED:
+        return None
+    return figure.ratio() if basis is Basis.RATIO else figure.spread()
+
+
+def _holds(spread: Spread, value: float) -> bool:
+    return spread.low <= value <= spread.high
+
+
+def _which(first: Run, second: Run) -> str:
+    return (
+        f"Two full runs of commit `{first.card.commit}` on one machine, measured {first.card.measured_at} and "
+        f"{second.card.measured_at}. The first is [summary.md](summary.md)."
+    )
+
+
+def build_agreement(first: Run, second: Run) -> str:
+    """The page, in Markdown."""
+    pairs = pairs_of(first, second)
+    lines = [f"# {outcome_of(pairs)}", "", _which(first, second), "", RULE]
+    for basis, heading in ((Basis.RATIO, "Ratios"), (Basis.VALUE, "Values without a floor"), (Basis.COUNT, "Counts")):
+        of_basis = [pair for pair in pairs if pair.basis is basis]
+        if of_basis:
+            lines += ["", f"## {heading}", "", "| what | first run | second run | apart | |", "|---|---|---|---|---|"]
+            lines += [_row(pair) for pair in of_basis]
+    return "\n".join(lines) + "\n"
+
+
+def outcome_of(pairs: Sequence[Pair]) -> str:
+    """Both runs in one sentence."""
+    counts = [
+        f"{sum(pair.agrees for pair in of_basis)} of {len(of_basis)} {basis}s"
+        for basis in Basis
+        if (of_basis := [pair for pair in pairs if pair.basis is basis])
+    ]
+    return f"Two runs agree on {', '.join(counts)}"
+
+
+def _row(pair: Pair) -> str:
+    link = f"[{cell(pair.what)}](summary.md#{anchor(pair.key)})"
+    return f"| {link} | {_text(pair, pair.first)} | {_text(pair, pair.second)} | {_apart(pair)} | {pair.word()} |"
+
+
+def _text(pair: Pair, spread: Spread | None) -> str:
+    if spread is None:
+        return "failed"
+    write = ratio_number if pair.basis is Basis.RATIO else number
+    middle = f"{write(spread.middle)} {'×' if pair.basis is Basis.RATIO else pair.unit}".rstrip()
+    return middle if spread.low == spread.high else f"{middle} ({write(spread.low)}–{write(spread.high)})"
+
+
+def _apart(pair: Pair) -> str:
+    if pair.first is None or pair.second is None or not pair.first.middle:
+        return ""
+    return f"{PERCENT * (pair.second.middle / pair.first.middle - 1):+.1f} %"

@@ -1,0 +1,96 @@
+"""The published evidence: two full runs of one commit, the page and the summary of the first, and whether they agree.
+
+Lives here: which runs may be published, and which files that makes. Must not live here: what is in any of them.
+
+Nothing in that folder is written by hand, and a test holds that everything in it belongs together.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from bench.report.agreement import build_agreement
+from bench.report.charts import draw
+from bench.report.compare import machine_of
+from bench.report.files import PAGE, RUN, SUMMARY, RunFileError, build, read_run, write_run
+from bench.report.model import Run
+from bench.report.page import build_page
+from bench.report.summary import build_summary
+from bench.scenario import Length
+
+RUN_AGAIN: Final = "run-again.json"
+AGREEMENT: Final = "agreement.md"
+FILES: Final = (RUN, RUN_AGAIN, PAGE, SUMMARY, AGREEMENT)
+_EMBEDDED: Final = re.compile(r'href="data:application/json;base64,([A-Za-z0-9+/=]+)"')
+
+
+class NotPublishable(Exception):
+    """Runs that say nothing about a commit; the text says why."""
+
+
+def publish(first: Run, second: Run, folder: Path) -> None:
+    """Writes all files. Raises NotPublishable before it writes any."""
+    if reasons := why_not(first, second):
+        raise NotPublishable("; ".join(reasons))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_run(first, folder / RUN)
+    write_run(second, folder / RUN_AGAIN)
+    draw_again(folder)
+
+
+def draw_again(folder: Path) -> None:
+    """Page, summary and agreement of the two runs in the folder."""
+    first, second = read_run(folder / RUN), read_run(folder / RUN_AGAIN)
+    (folder / PAGE).write_text(build_page(first, draw(first)))
+    (folder / SUMMARY).write_text(build_summary(first))
+    (folder / AGREEMENT).write_text(build_agreement(first, second))
+
+
+def why_not(first: Run, second: Run) -> list[str]:
+    """Every reason at once."""
+    found = []
+    for name, run in (("first", first), ("second", second)):
+        if run.length is not Length.FULL:
+            found.append(f"the {name} run is a {run.length} one, and only full ones are published")
+        if run.card.is_dirty or not run.card.commit:
+            found.append(f"the {name} run is of no commit")
+    if first.card.commit != second.card.commit:
+        found.append(f"they are of two commits, {first.card.commit} and {second.card.commit}")
+    if machine_of(first) != machine_of(second):
+        found.append("they are of two machines")
+    if first.card.measured_at == second.card.measured_at:
+        found.append("they are one and the same run")
+    return found
+
+
+def contradictions(folder: Path) -> list[str]:
+    """What in the folder does not belong to the rest; empty when all does."""
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        return [f"{name} is missing" for name in missing]
+    try:
+        first, second = read_run(folder / RUN), read_run(folder / RUN_AGAIN)
+        embedded = _embedded(folder / PAGE)
+    except RunFileError as error:
+        return [str(error)]
+    found = why_not(first, second)
+    if embedded != json.loads(json.dumps(build(first))):
+        found.append(f"{PAGE} shows another run than {RUN}")
+    if (folder / SUMMARY).read_text() != build_summary(first):
+        found.append(f"{SUMMARY} is not that of {RUN}")
+    if (folder / AGREEMENT).read_text() != build_agreement(first, second):
+        found.append(f"{AGREEMENT} is not that of {RUN} and {RUN_AGAIN}")
+    return found
+
+
+def _embedded(page: Path) -> Any:
+    data = _EMBEDDED.search(page.read_text())
+    if data is None:
+        raise RunFileError(f"{page} has no raw data in it")
+    try:
+        return json.loads(base64.b64decode(data.group(1)))
+    except ValueError as error:
+        raise RunFileError(f"{page} has raw data that cannot be read: {error}") from error
