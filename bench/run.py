@@ -36,6 +36,8 @@ METHOD: Final = (
     "What went in and what became of it is kept with each figure. Where it does not add up, the figure has failed.",
     "A bar that is missed is written in the same words and at the same size as one that holds.",
 )
+RUNS_MAX: Final = 1000
+"""Of one commit, side by side."""
 ONLY_FULL: Final = "only in make bench-full"
 
 
@@ -46,9 +48,11 @@ def check_checkout() -> None:
         raise BenchFailure(f"this Python imports fastrelay from {measured.parent}, not from {ROOT / 'src'}: make setup")
 
 
-def folder_of(card: Card) -> Path:
-    """Where a run of this commit leaves its files."""
-    return OUT / ((card.commit or "unknown") + ("-dirty" if card.is_dirty else ""))
+def folder_of(card: Card, out: Path = OUT) -> Path:
+    """Where a run of this commit leaves its files; a second run does not take the place of the first."""
+    name = (card.commit or "unknown") + ("-dirty" if card.is_dirty else "")
+    names = (name, *(f"{name}-{number}" for number in range(2, RUNS_MAX)))
+    return next((out / each for each in names if not (out / each / RUN).exists()), out / name)
 
 
 def measure(names: Collection[str], length: Length, progress: Progress) -> Run:

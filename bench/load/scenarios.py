@@ -71,6 +71,7 @@ class Up:
     traffic: Traffic
     forward_bar: float
     receive_bar: float | None
+    is_headline: bool = False
 
     def candidates(self) -> int:
         """How many processes take turns."""
@@ -92,7 +93,12 @@ class Up:
                 verify([relay, forward], sink)
                 turns = take_turns([relay, forward, receive], effort.rounds, effort.drains, DRAIN_PACKETS, step)
         forwarder, receiver = ("floor_forward", "forwarder"), ("floor_receive", "receive only")
-        figures = [beside_floor(f"{self.key}/forwarder", self.what, turns, "relay", forwarder, self.forward_bar)]
+        figures = [
+            beside_floor(
+                *(f"{self.key}/forwarder", self.what, turns, "relay", forwarder, self.forward_bar),
+                is_headline=self.is_headline,
+            )
+        ]
         if self.receive_bar is not None:
             figures.append(beside_floor(f"{self.key}/receive", self.what, turns, "relay", receiver, self.receive_bar))
         return Measured(figures, turns.samples)
@@ -106,6 +112,7 @@ class Down:
     what: str
     traffic: Traffic
     send_bar: float
+    is_headline: bool = False
 
     def candidates(self) -> int:
         """How many processes take turns."""
@@ -127,7 +134,9 @@ class Down:
                 verify([relay, send], sink)
                 turns = take_turns([relay, send], effort.rounds, effort.drains, DRAIN_PACKETS, step)
         sender = ("floor_send", "send only")
-        figure = beside_floor(f"{self.key}/send", self.what, turns, "relay", sender, self.send_bar)
+        figure = beside_floor(
+            f"{self.key}/send", self.what, turns, "relay", sender, self.send_bar, is_headline=self.is_headline
+        )
         return Measured([figure], turns.samples)
 
 
@@ -229,10 +238,10 @@ def scenario_of(drained: Drained) -> Scenario:
 
 DRAINED: Final[Sequence[Drained]] = (
     Up("up-256", "up, 256 flows", Traffic(256), 0.42, 1.45),
-    Up("up-4096", "up, 4,096 flows", Traffic(4096), 0.42, 1.45),
+    Up("up-4096", "up, 4,096 flows", Traffic(4096), 0.42, 1.45, is_headline=True),
     Up("up-mixed", "up, 60–200 bytes, 4,096 flows, 8 transceivers", Traffic(4096, 8, 60, 200), 0.52, None),
     Down("down-256", "down, 256 clients", Traffic(256), 1.15),
-    Down("down-4096", "down, 4,096 clients", Traffic(4096), 1.15),
+    Down("down-4096", "down, 4,096 clients", Traffic(4096), 1.15, is_headline=True),
     ManyFlows("million", "a million flows", 1_000_000, 1000, 0.75, 96),
     Admissions("admission", "first check of a new client"),
 )

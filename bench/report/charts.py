@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from textwrap import fill
 from typing import Final
 
 from matplotlib.axes import Axes
@@ -20,13 +21,19 @@ from bench.report.model import Better, Curve, Figure, Of, Run, Section, Series, 
 from bench.report.svg import FLOOR, GRID, INK, MISSED, PAPER, SERIES, SOFT, VALUE, as_svg
 from bench.report.wording import number
 
-WIDTH_IN: Final = 4.7
-TEXT_PT: Final = 10
+WIDTH_IN: Final = 3.9
+TEXT_PT: Final = 9.5
+LABEL_CHARACTERS: Final = 56
+"""Of a line above a bar; what is longer goes on below."""
+LINE_ROWS: Final = 0.42
+"""What another line of a label takes, in rows."""
 TICKS: Final = 5
 """At most: more of them run into each other."""
 ROW_IN: Final = 0.44
 MANY_SAMPLES: Final = 40
 """From here on a distribution says more than dots."""
+TOP_ROW: Final = -1.0
+ARROWS: Final = {Better.LOWER: "←", Better.HIGHER: "→"}
 GLANCE_MAX: Final = 2.0
 """Farther from its bar than this, a sample is drawn at the edge."""
 
@@ -57,7 +64,7 @@ def draw(run: Run) -> Charts:
 
 def _of_section(section: Section) -> list[Chart]:
     believed = [figure for figure in section.figures if figure.verdict is not Verdict.FAILED]
-    beside = [figure for figure in believed if figure.floor is not None]
+    beside = [figure for figure in believed if figure.floor is not None and not _is_on_a_curve(figure, section)]
     ordered = sorted(beside, key=lambda figure: figure.unit)
     charts = [
         _costs(f"{section.title}: beside the floors, {unit}", list(group))
@@ -67,6 +74,11 @@ def _of_section(section: Section) -> list[Chart]:
     charts += [] if glance is None else [glance]
     charts += [_distribution(figure) for figure in believed if _is_distribution(figure)]
     return charts + [_curve(curve) for curve in section.curves]
+
+
+def _is_on_a_curve(figure: Figure, section: Section) -> bool:
+    """A point of a curve is drawn there."""
+    return any(figure.key.startswith(f"{curve.key}/") for curve in section.curves)
 
 
 def _is_distribution(figure: Figure) -> bool:
@@ -86,9 +98,22 @@ def _canvas(height_in: float) -> tuple[Canvas, Axes]:
     return canvas, axes
 
 
-def _label(axes: Axes, row: int, text: str) -> None:
+def _places(labels: Sequence[str]) -> tuple[list[str], list[float], float]:
+    """The labels in lines, where each row's bar lies, and how many rows that is in all."""
+    wrapped = [fill(label, LABEL_CHARACTERS) for label in labels]
+    places, place = [], 0.0
+    for at, label in enumerate(wrapped):
+        place += (1.0 if at else 0.0) + LINE_ROWS * label.count("\n")
+        places.append(place)
+    return wrapped, places, place + 1
+
+
+def _label(axes: Axes, row: float, text: str) -> None:
     """Above its bar and not beside it: on a phone there is no room for both."""
-    label = axes.text(0, row - 0.36, text, color=INK, fontsize=TEXT_PT, va="center")
+    behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
+    label = axes.text(
+        0, row - 0.22, text, color=INK, fontsize=TEXT_PT, va="bottom", linespacing=1.1, bbox=behind, zorder=4
+    )
     label.set_in_layout(False)
 
 
@@ -97,11 +122,12 @@ def _glance(title: str, asked: Sequence[Figure]) -> Chart | None:
     figures = [each for each in asked if each.bar is not None and each.bar.at and each.verdict is not Verdict.FAILED]
     if not figures:
         return None
-    canvas, axes = _canvas(0.7 + ROW_IN * len(figures))
-    for row, figure in enumerate(figures):
-        _glance_row(axes, row, figure)
+    labels, places, rows = _places([f"{figure.what} {ARROWS[figure.better]}" for figure in figures])
+    canvas, axes = _canvas(0.7 + ROW_IN * rows)
+    for label, row, figure in zip(labels, places, figures, strict=True):
+        _glance_row(axes, row, label, figure)
     axes.axvline(1.0, color=SOFT, linewidth=1.2, zorder=1)
-    axes.set_ylim(len(figures) - 0.4, -0.85)
+    axes.set_ylim(rows - 0.4, TOP_ROW)
     axes.set_yticks([])
     axes.set_xlim(0, GLANCE_MAX * 1.02)
     axes.set_xticks([0, 0.5, 1, 1.5, 2], ["0", "50 %", "bar", "150 %", "200 %"])
@@ -113,7 +139,7 @@ def _glance(title: str, asked: Sequence[Figure]) -> Chart | None:
     )
 
 
-def _glance_row(axes: Axes, row: int, figure: Figure) -> None:
+def _glance_row(axes: Axes, row: float, label: str, figure: Figure) -> None:
     judged = figure.judged()
     assert judged is not None
     assert figure.bar is not None
@@ -121,8 +147,7 @@ def _glance_row(axes: Axes, row: int, figure: Figure) -> None:
     samples = figure.ratios() if figure.bar.of is Of.RATIO else figure.value.samples
     colour = MISSED if figure.verdict is Verdict.MISSED else VALUE
     shares = [min(sample / figure.bar.at, GLANCE_MAX) for sample in samples]
-    arrow = "←" if figure.better is Better.LOWER else "→"
-    _label(axes, row, f"{figure.what} {arrow}")
+    _label(axes, row, label)
     middle = min(judged.middle / figure.bar.at, GLANCE_MAX)
     axes.plot([0, middle], [row, row], color=colour, linewidth=5, alpha=0.25, solid_capstyle="butt")
     if len(shares) < MANY_SAMPLES:
@@ -140,9 +165,10 @@ def _costs(title: str, figures: list[Figure]) -> Chart:
             rows.append((_subject(figure), figure.value, VALUE))
         rows.append((figure.floor.name, figure.floor, FLOOR))
     rows = _without_repeats(rows)
-    canvas, axes = _canvas(0.7 + ROW_IN * len(rows))
+    labels, places, height = _places([label for label, _, _ in rows])
+    canvas, axes = _canvas(0.7 + ROW_IN * height)
     largest = max(max(series.samples) for _, series, _ in rows)
-    for row, (label, series, colour) in enumerate(rows):
+    for label, row, (_, series, colour) in zip(labels, places, rows, strict=True):
         middle = spread_of(series.samples)
         assert middle is not None
         axes.barh(row, middle.middle, height=0.3, color=colour, alpha=0.9)
@@ -153,7 +179,7 @@ def _costs(title: str, figures: list[Figure]) -> Chart:
             axes.scatter(
                 series.samples, [row] * len(series.samples), s=9, color=PAPER, edgecolors=INK, linewidths=0.5, zorder=3
             )
-    axes.set_ylim(len(rows) - 0.5, -0.85)
+    axes.set_ylim(height - 0.5, TOP_ROW)
     axes.set_xlim(0, largest * 1.2)
     axes.xaxis.set_major_locator(MaxNLocator(TICKS))
     axes.set_yticks([])

@@ -38,7 +38,9 @@ def series(name: str, samples: Iterable[float]) -> Series:
     return Series(name, tuple(float(each) for each in samples))
 
 
-def beside_floor(key: str, what: str, turns: Turns, name: str, floor: tuple[str, str], bar: float) -> Figure:
+def beside_floor(
+    key: str, what: str, turns: Turns, name: str, floor: tuple[str, str], bar: float, *, is_headline: bool = False
+) -> Figure:
     """Nanoseconds per packet of a candidate beside a floor (its name, and words for it), taken in turns.
 
     The bar is the largest ratio that holds.
@@ -53,6 +55,7 @@ def beside_floor(key: str, what: str, turns: Turns, name: str, floor: tuple[str,
         is_paired=True,
         bar=Bar(bar, Of.RATIO),
         accounts=accounts_of(turns, name, floor_name),
+        is_headline=is_headline,
     )
 
 

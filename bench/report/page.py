@@ -13,13 +13,28 @@ from pathlib import Path
 from bench.load.build import ROOT
 from bench.report.charts import Chart, Charts
 from bench.report.files import RUN, build
-from bench.report.model import Figure, Of, Run, Section, Series, Verdict
-from bench.report.wording import anchor, bar_text, cells, duration, judged_text, number, outcome
+from bench.report.model import Figure, Run, Section, Series, Verdict
+from bench.report.wording import (
+    anchor,
+    bar_text,
+    beside_text,
+    cells,
+    duration,
+    judged_text,
+    judges_ratio,
+    number,
+    outcome,
+)
 from bench.scenario import Length
 
 STYLE = Path(__file__).with_name("page.css")
 FONT = ROOT / "src" / "fastrelay" / "http" / "demo" / "page" / "fonts" / "geist.woff2"
-TILES = 4
+TILES = 8
+ABOUT = (
+    "What a relayed packet costs, what a call costs, and how long a restart is heard: beside floors that take turns "
+    "with it, beside other relays, with every sample kept."
+)
+LENGTHS = {Length.SHORT: "short run", Length.STANDARD: "standard run", Length.FULL: "full run"}
 MAY = (
     "A ratio to a floor of the same run carries over to other machines better than any figure in nanoseconds.",
     "Nanoseconds say what this machine did. Compare them only within one run.",
@@ -64,7 +79,7 @@ def _header(run: Run) -> str:
     facts = {
         "Commit": f"<code>{escape(card.commit or 'unknown')}</code>",
         "Measured": escape(card.measured_at.replace("T", " ").replace("Z", " UTC")),
-        "Took": duration(run.elapsed_s),
+        "Took": f"{duration(run.elapsed_s)}, {LENGTHS[run.length]}",
         "Machine": f"{escape(card.processor)}, {card.processors} processors",
     }
     notices = []
@@ -75,9 +90,10 @@ def _header(run: Run) -> str:
     pairs = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     links = "".join(f'<a href="#{escape(each.key)}">{escape(each.title)}</a>' for each in run.sections)
     return (
-        '<header class="top"><div class="wide">'
+        '<a class="skip" href="#report">Skip to the figures</a><header class="top"><div class="wide">'
         '<p class="brand">fastrelay <span>Benchmark report</span></p>'
         f"<h1>{escape(outcome(run))}</h1>"
+        f'<p class="about">{ABOUT}</p>'
         f'<dl class="facts">{pairs}</dl>'
         + "".join(f'<p class="notice">{notice}</p>' for notice in notices)
         + f'</div></header>\n<nav aria-label="Sections"><div class="wide"><a href="#bars">Bars</a>{links}'
@@ -86,21 +102,30 @@ def _header(run: Run) -> str:
 
 
 def _tiles(run: Run) -> str:
-    believed = [each for each in run.figures() if each.verdict in {Verdict.HOLDS, Verdict.MISSED}]
-    chosen = [each for each in believed if each.is_headline]
-    firsts = [next((each for each in section.figures if each in believed), None) for section in run.sections]
-    chosen += [each for each in firsts if each is not None and each not in chosen]
-    return '<section class="tiles wide">' + "".join(map(_tile, chosen[:TILES])) + "</section>"
+    """The first headline of every section, then the second of each: held, missed and failed alike."""
+    ranked = [
+        (rank, at, figure)
+        for at, section in enumerate(run.sections)
+        for rank, figure in enumerate(each for each in section.figures if each.is_headline)
+    ]
+    shown = [figure for _, _, figure in sorted(ranked, key=lambda each: each[:2])][:TILES]
+    title = '<h2 class="unseen">In short</h2>'
+    return f'<section id="short" class="tiles wide">{title}{"".join(map(_tile, shown))}</section>' if shown else ""
 
 
 def _tile(figure: Figure) -> str:
     value, _, unit = judged_text(figure).partition(" ")
-    if figure.bar is not None and figure.bar.of is Of.RATIO and figure.floor is not None:
+    if judges_ratio(figure) and figure.floor is not None:
         unit = f"× {figure.floor.name}"
+    if figure.verdict is Verdict.FAILED:
+        value, unit = "–", "failed to measure"
+    bar = f"<span>bar {escape(bar_text(figure))}</span>" if figure.bar is not None else ""
     return (
-        f'<div class="tile {figure.verdict}"><p class="big">{escape(value)} <small>{escape(unit)}</small></p>'
+        f'<a class="tile {figure.verdict}" href="#{anchor(figure.key)}">'
+        f'<p class="big">{escape(value)} <small>{escape(unit)}</small></p>'
         f'<p class="what">{escape(figure.what)}</p>'
-        f'<p class="bar">{_chip(figure.verdict)} <span>bar {escape(bar_text(figure))}</span></p></div>'
+        f'<p class="beside">{escape(beside_text(figure))}</p>'
+        f'<p class="bar">{_chip(figure.verdict)} {bar}</p></a>'
     )
 
 
@@ -126,16 +151,20 @@ def _why(figure: Figure) -> str:
 
 
 def _section(section: Section, charts: list[Chart]) -> str:
-    headings = ("", "Measured", "Floor", "Ratio", "Bar", "Verdict")
-    head = "".join(f"<th>{heading}</th>" for heading in headings)
+    headings = ("What", "Measured", "Floor", "Ratio", "Bar", "Verdict")
+    head = "".join(f'<th scope="col" role="columnheader">{heading}</th>' for heading in headings)
     rows = "".join(_row(figure, headings) for figure in section.figures)
+    conclusions = f"<dt>May be concluded</dt><dd>{escape(section.may)}</dd>"
+    conclusions += f"<dt>May not</dt><dd>{escape(section.may_not)}</dd>"
     pictures = f'<div class="charts">{"".join(map(_chart, charts))}</div>' if charts else ""
     samples = "".join(_samples(figure) for figure in section.figures if figure.value is not None)
     data = "".join(_numbers(Series(name, values)) for name, values in section.data.items())
     return (
         f'<section id="{escape(section.key)}" class="wide"><h2>{escape(section.title)}</h2>'
-        f'<p class="lead">{escape(section.lead)}</p>'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{_absent(section)}{pictures}"
+        f'<p class="lead">{escape(section.lead)}</p><dl class="conclusions">{conclusions}</dl>'
+        f'<table role="table"><caption class="unseen">{escape(section.title)}</caption>'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>'
+        f"{_absent(section)}{pictures}"
         f"<details><summary>Every sample, and what became of every packet</summary>{samples}"
         + (f"<h3>Measured along the way</h3>{data}" if data else "")
         + "</details></section>"
@@ -158,11 +187,13 @@ def _row(figure: Figure, headings: tuple[str, ...]) -> str:
     notes = "".join(f"<small>{escape(text)}</small>" for text in (*figure.failures(), figure.note) if text)
     row = (*map(escape, cells(figure)), _chip(figure.verdict))
     rest = "".join(
-        f'<td data-label="{heading}"{"" if cell else " class=empty"}>{_two_lines(cell)}</td>'
+        f'<td role="cell" data-label="{heading}"{"" if cell else " class=empty"}>{_two_lines(cell)}</td>'
         for heading, cell in zip(headings[1:], row, strict=True)
     )
-    opening = f'<tr id="{anchor(figure.key)}" class="{figure.verdict}">'
-    return f'{opening}<th scope="row">{escape(figure.what)}{notes}</th>{rest}</tr>'
+    name = anchor(figure.key)
+    link = f'<a class="cite" href="#{name}" aria-label="Link to this figure">#</a>'
+    opening = f'<tr role="row" id="{name}" class="{figure.verdict}"><th role="rowheader" scope="row">'
+    return f"{opening}{escape(figure.what)} {link}{notes}</th>{rest}</tr>"
 
 
 def _two_lines(cell: str) -> str:

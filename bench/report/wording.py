@@ -86,12 +86,33 @@ def cells(figure: Figure) -> Cells:
     return Cells(value, floor, ratio_text(figure), bar_text(figure))
 
 
+def judges_ratio(figure: Figure) -> bool:
+    """Whether the bar is about the ratio to the floor, and there is one."""
+    return figure.bar is not None and figure.bar.of is Of.RATIO and figure.ratio() is not None
+
+
 def judged_text(figure: Figure) -> str:
     """What the bar is about, as a number alone."""
     ratio = figure.ratio()
-    if figure.bar is not None and figure.bar.of is Of.RATIO and ratio is not None:
+    if judges_ratio(figure) and ratio is not None:
         return f"{ratio_number(ratio.middle)}{TIMES}"
     return value_text(figure.spread(), figure.unit)
+
+
+def beside_text(figure: Figure) -> str:
+    """What stands below a number shown alone: its spread, and the value beside its floor."""
+    ratio, value, floor = figure.ratio(), figure.spread(), figure.floor_spread()
+    if figure.verdict is Verdict.FAILED or value is None or figure.value is None:
+        return "; ".join(figure.failures())
+    spread, write = (ratio, ratio_number) if judges_ratio(figure) and ratio is not None else (value, number)
+    count = len(figure.value.samples)
+    parts = [f"{write(spread.low)}–{write(spread.high)} in {count:,} samples"] if spread.low != spread.high else []
+    if floor is not None and figure.floor is not None:
+        beside = value_text(floor, figure.unit)
+        parts.append(
+            f"{value_text(value, figure.unit)} beside {beside}" if spread is ratio else f"{figure.floor.name}: {beside}"
+        )
+    return "; ".join(parts)
 
 
 def bar_text(figure: Figure) -> str:

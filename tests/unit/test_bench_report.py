@@ -30,7 +30,7 @@ from bench.report.page import build_page
 from bench.report.summary import build_summary
 from bench.report.table import show
 from bench.report.wording import number, outcome
-from bench.run import leave, measure
+from bench.run import folder_of, leave, measure
 from bench.scenario import Length, Scenario, Step
 from tests.unit.bench_runs import a_run
 
@@ -340,6 +340,17 @@ def test_what_was_left_out_is_named_in_the_report(monkeypatch: pytest.MonkeyPatc
     with Progress(console=Console(quiet=True), auto_refresh=False) as progress:
         run = measure(["s"], Length.STANDARD, progress)
     assert run.sections[0].not_run == {"every curve": "only in make bench-full"}
+
+
+def test_a_second_run_of_a_commit_does_not_take_the_place_of_the_first(tmp_path: Path) -> None:
+    card = a_run(1).card
+    folders = []
+    for _ in range(3):
+        folders.append(folder_of(card, tmp_path))
+        folders[-1].mkdir()
+        (folders[-1] / "run.json").touch()
+    assert [folder.name for folder in folders] == [card.commit, f"{card.commit}-2", f"{card.commit}-3"]
+    assert folder_of(replace(card, is_dirty=True), tmp_path).name == f"{card.commit}-dirty"
 
 
 def test_scenarios_can_be_listed() -> None:
