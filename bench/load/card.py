@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bench.load.build import ROOT
 
+CPUINFO = Path("/proc/cpuinfo")
+
 
 @dataclass(frozen=True)
 class Card:
@@ -42,10 +44,9 @@ class Card:
 
 def read_card() -> Card:
     """The card of this machine, now."""
-    cpuinfo = Path("/proc/cpuinfo").read_text()
-    names = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
+    cpuinfo = CPUINFO.read_text()
     return Card(
-        processor=names[0] if names else platform.machine(),
+        processor=processor_name(),
         processors=os.cpu_count() or 1,
         hypervisor=" hypervisor" in cpuinfo,
         governor=governor(),
@@ -60,6 +61,13 @@ def read_card() -> Card:
         is_dirty=is_dirty(),
         measured_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
+
+
+def processor_name() -> str:
+    """The model; the architecture where the kernel names none."""
+    lines = CPUINFO.read_text().splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def governor() -> str:

@@ -237,13 +237,19 @@ def scenario_of(drained: Drained) -> Scenario:
 
 
 DRAINED: Final[Sequence[Drained]] = (
-    Up("up-256", "up, 256 flows", Traffic(256), 0.42, 1.45),
-    Up("up-4096", "up, 4,096 flows", Traffic(4096), 0.42, 1.45, is_headline=True),
-    Up("up-mixed", "up, 60–200 bytes, 4,096 flows, 8 transceivers", Traffic(4096, 8, 60, 200), 0.52, None),
-    Down("down-256", "down, 256 clients", Traffic(256), 1.15),
-    Down("down-4096", "down, 4,096 clients", Traffic(4096), 1.15, is_headline=True),
+    Up("up-256", "CPU per packet up, 256 flows", Traffic(256), 0.42, 1.45),
+    Up("up-4096", "CPU per packet up, 4,096 flows", Traffic(4096), 0.42, 1.45, is_headline=True),
+    Up(
+        "up-mixed",
+        "CPU per packet up, 60–200 bytes, 4,096 flows, 8 transceivers",
+        Traffic(4096, 8, 60, 200),
+        0.52,
+        None,
+    ),
+    Down("down-256", "CPU per packet down, 256 clients", Traffic(256), 1.15),
+    Down("down-4096", "CPU per packet down, 4,096 clients", Traffic(4096), 1.15, is_headline=True),
     ManyFlows("million", "a million flows", 1_000_000, 1000, 0.75, 96),
-    Admissions("admission", "first check of a new client"),
+    Admissions("admission", "CPU per first check of a new client"),
 )
 SCENARIOS: Final[Mapping[str, Scenario]] = {each.key: scenario_of(each) for each in DRAINED}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import ceil
 from textwrap import fill
 from typing import Final
 
@@ -34,6 +35,8 @@ MANY_SAMPLES: Final = 40
 """From here on a distribution says more than dots."""
 TOP_ROW: Final = -1.0
 ARROWS: Final = {Better.LOWER: "←", Better.HIGHER: "→"}
+GLANCE_ROWS: Final = 14
+"""In one chart at most."""
 GLANCE_MAX: Final = 2.0
 """Farther from its bar than this, a sample is drawn at the edge."""
 
@@ -51,15 +54,27 @@ class Chart:
 class Charts:
     """Those of a run: all bars at a glance, and each section's by its key."""
 
-    glance: Chart | None
+    glance: list[Chart]
     sections: dict[str, list[Chart]]
 
 
 def draw(run: Run) -> Charts:
     """Everything that can be drawn of a run."""
-    return Charts(
-        _glance("Every bar at a glance", run.figures()), {section.key: _of_section(section) for section in run.sections}
-    )
+    return Charts(_glances(run), {section.key: _of_section(section) for section in run.sections})
+
+
+def _glances(run: Run) -> list[Chart]:
+    """All bars, in charts of a length that can be seen at once. Counts lie where their budget is, and are left out."""
+    figures = [each for each in run.figures() if each.bar is not None and each.bar.at and not each.is_exact]
+    shown = [each for each in figures if each.verdict is not Verdict.FAILED]
+    charts = ceil(len(shown) / GLANCE_ROWS)
+    if not charts:
+        return []
+    rows = ceil(len(shown) / charts)
+    return [
+        _glance(f"At a glance, {at + 1} of {charts}" if charts > 1 else "At a glance", shown[at * rows :][:rows])
+        for at in range(charts)
+    ]
 
 
 def _of_section(section: Section) -> list[Chart]:
@@ -70,8 +85,6 @@ def _of_section(section: Section) -> list[Chart]:
         _costs(f"{section.title}: beside the floors, {unit}", list(group))
         for unit, group in groupby(ordered, key=lambda figure: figure.unit)
     ]
-    glance = _glance(f"{section.title}: against the bars", believed) if charts else None
-    charts += [] if glance is None else [glance]
     charts += [_distribution(figure) for figure in believed if _is_distribution(figure)]
     return charts + [_curve(curve) for curve in section.curves]
 
@@ -117,12 +130,9 @@ def _label(axes: Axes, row: float, text: str) -> None:
     label.set_in_layout(False)
 
 
-def _glance(title: str, asked: Sequence[Figure]) -> Chart | None:
+def _glance(title: str, figures: Sequence[Figure]) -> Chart:
     """Each bar at 100 %, what was measured as a share of it."""
-    figures = [each for each in asked if each.bar is not None and each.bar.at and each.verdict is not Verdict.FAILED]
-    if not figures:
-        return None
-    labels, places, rows = _places([f"{figure.what} {ARROWS[figure.better]}" for figure in figures])
+    labels, places, rows = _places([f"{figure.what}\u00a0{ARROWS[figure.better]}" for figure in figures])
     canvas, axes = _canvas(0.7 + ROW_IN * rows)
     for label, row, figure in zip(labels, places, figures, strict=True):
         _glance_row(axes, row, label, figure)

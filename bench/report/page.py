@@ -133,15 +133,17 @@ def _chip(verdict: Verdict) -> str:
     return f'<span class="chip {verdict}">{verdict}</span>'
 
 
-def _bars(run: Run, glance: Chart | None) -> str:
+def _bars(run: Run, glances: list[Chart]) -> str:
     missed = [each for each in run.figures() if each.verdict in {Verdict.MISSED, Verdict.FAILED}]
-    lead = "Every bar that was set, whether it holds or not."
+    lead = (
+        "What was promised before anything was measured, whether it holds or not. Budgets of counts are further below."
+    )
     sentences = "".join(
         f"<li>{_chip(each.verdict)} <strong>{escape(each.what)}</strong> {escape(_why(each))}</li>" for each in missed
     )
     missed_list = f'<ul class="missed-list">{sentences}</ul>' if missed else ""
-    chart = _chart(glance) if glance is not None else ""
-    return f'<section id="bars" class="wide"><h2>Bars</h2><p class="lead">{lead}</p>{missed_list}{chart}</section>'
+    charts = f'<div class="charts">{"".join(map(_chart, glances))}</div>' if glances else ""
+    return f'<section id="bars" class="wide"><h2>Bars</h2><p class="lead">{lead}</p>{missed_list}{charts}</section>'
 
 
 def _why(figure: Figure) -> str:

@@ -46,6 +46,11 @@ def with_unit(text: str, unit: str) -> str:
     return f"{text}{unit}" if unit == "%" else f"{text} {unit}".rstrip()
 
 
+def unbroken(text: str) -> str:
+    """A number and its unit stay on one line."""
+    return text.replace(" ", "\u00a0")
+
+
 def value_text(spread: Spread | None, unit: str) -> str:
     """The middle with its unit."""
     return "" if spread is None else with_unit(number(spread.middle), unit)
@@ -108,10 +113,8 @@ def beside_text(figure: Figure) -> str:
     count = len(figure.value.samples)
     parts = [f"{write(spread.low)}–{write(spread.high)} in {count:,} samples"] if spread.low != spread.high else []
     if floor is not None and figure.floor is not None:
-        beside = value_text(floor, figure.unit)
-        parts.append(
-            f"{value_text(value, figure.unit)} beside {beside}" if spread is ratio else f"{figure.floor.name}: {beside}"
-        )
+        middle, beside = unbroken(value_text(value, figure.unit)), unbroken(value_text(floor, figure.unit))
+        parts.append(f"{middle} beside {beside}" if spread is ratio else f"{figure.floor.name}: {beside}")
     return "; ".join(parts)
 
 
