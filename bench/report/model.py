@@ -219,6 +219,10 @@ class Run:
         """Of all sections."""
         return [figure for section in self.sections for figure in section.figures]
 
+    def versions(self) -> dict[str, str]:
+        """Of everything that is not ours, in all sections."""
+        return {name: text for section in self.sections for name, text in section.versions.items()}
+
     def count(self, verdict: Verdict) -> int:
         """How many figures ended so."""
         return sum(figure.verdict is verdict for figure in self.figures())

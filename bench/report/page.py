@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from html import escape
+from itertools import starmap
 from pathlib import Path
 
 from bench.load.build import ROOT
@@ -97,7 +99,7 @@ def _header(run: Run) -> str:
         f'<dl class="facts">{pairs}</dl>'
         + "".join(f'<p class="notice">{notice}</p>' for notice in notices)
         + f'</div></header>\n<nav aria-label="Sections"><div class="wide"><a href="#bars">Bars</a>{links}'
-        '<a href="#reading">How to read</a></div></nav>'
+        '<a href="#reading">How to read</a><a href="#machine">Machine</a></div></nav>'
     )
 
 
@@ -179,10 +181,7 @@ def _absent(section: Section) -> str:
         f'<li><span class="chip">not run</span> <strong>{escape(name)}</strong> {escape(reason)}</li>'
         for name, reason in section.not_run.items()
     )
-    versions = ", ".join(f"{name} {text}" for name, text in section.versions.items())
-    return (f'<ul class="missed-list">{missing}</ul>' if missing else "") + (
-        f'<p class="versions">Versions: {escape(versions)}</p>' if versions else ""
-    )
+    return f'<ul class="missed-list">{missing}</ul>' if missing else ""
 
 
 def _row(figure: Figure, headings: tuple[str, ...]) -> str:
@@ -234,10 +233,13 @@ def _reading(run: Run) -> str:
 
 
 def _machine(run: Run) -> str:
-    rows = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in run.card.lines().items()
-    )
-    return f'<section class="wide"><h2>Machine</h2><dl class="card">{rows}</dl></section>'
+    cards = [("Machine", run.card.lines()), ("Versions of what is not ours", run.versions())]
+    return '<section id="machine" class="wide">' + "".join(starmap(_card, cards)) + "</section>"
+
+
+def _card(title: str, lines: Mapping[str, str]) -> str:
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in lines.items())
+    return f'<h2>{title}</h2><dl class="card">{rows}</dl>' if lines else ""
 
 
 def _footer(run: Run) -> str:

@@ -29,7 +29,7 @@ def build_summary(run: Run) -> str:
         lines += ["", *_section(section)]
     lines += ["", "## Method", "", *(f"- {sentence}" for sentence in run.method)]
     lines += ["", "## Machine", "", "| | |", "|---|---|"]
-    lines += [f"| {cell(name)} | {cell(value)} |" for name, value in card.lines().items()]
+    lines += [f"| {cell(name)} | {cell(value)} |" for name, value in (card.lines() | run.versions()).items()]
     return "\n".join(lines) + "\n"
 
 
@@ -45,5 +45,4 @@ def _section(section: Section) -> list[str]:
         f"{figure.what}: {text}" for figure in section.figures for text in (*figure.failures(), figure.note) if text
     ]
     notes += [f"{name}: not run here, {reason}" for name, reason in section.not_run.items()]
-    notes += [f"{name}: {text}" for name, text in section.versions.items()]
     return lines + ([""] if notes else []) + [f"- {note}" for note in notes]

@@ -43,10 +43,9 @@ def fastrelay(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
             ["peers", "--out", "there"], ["--part", "peers", "--out", "CWD/there"], id="a folder of the caller's"
         ),
         pytest.param(["relay", "--only", "hop"], ["--only", "hop"], id="one scenario"),
+        pytest.param(["list"], ["--list"], id="names"),
         pytest.param(["peers", "--full"], ["--part", "peers", "--full"], id="a full one"),
-        pytest.param(
-            ["compare", "a.json", "b.json"], ["compare", "CWD/a.json", "CWD/b.json"], id="the caller's files"
-        ),
+        pytest.param(["compare", "a.json", "b.json"], ["compare", "CWD/a.json", "CWD/b.json"], id="the caller's files"),
         pytest.param(
             ["compare", "a", "b", "--margin", "0.1"],
             ["compare", "CWD/a", "CWD/b", "--margin", "0.1"],

@@ -54,8 +54,17 @@ out_option = click.option(
 def bench() -> None:
     """Measure relay, calls and other relays on this machine; compare two runs.
 
-    Every figure stands beside its floor, measured in turns with it, with every sample kept. Needs a checkout in which
-    `make setup` has been run.
+    Every figure stands beside its floor, measured in turns with it, with every sample kept; a bar that is missed is
+    shown like one that holds. A run leaves run.json (all samples), report.html (one page, nothing else needed) and
+    summary.md. Needs a checkout in which `make setup` has been run, and a machine that does nothing else.
+
+    \b
+    Examples:
+      fastrelay bench relay --short            does it work here? a minute or two
+      fastrelay bench relay                    what a packet costs on this machine
+      fastrelay bench peers                    what it costs other relays
+      fastrelay bench relay --only up-4096     one measurement; `fastrelay bench list` names all
+      fastrelay bench compare A.json B.json    did my change make it slower?
 
     The exit code is 0 when every bar holds, 1 when one is missed, 2 when something could not be measured.
     """
@@ -77,9 +86,24 @@ def _measuring(part: str, what: str) -> click.Command:
     return measure
 
 
-bench.add_command(_measuring("relay", "CPU per packet, latency and loss of the packet path, beside plain C floors."))
-bench.add_command(_measuring("calls", "Calls on one core, set-up times and memory of the transceiver, beside aiortc."))
-bench.add_command(_measuring("peers", "The relay beside other relays that can be installed here, with the same load."))
+bench.add_command(
+    _measuring("relay", "CPU per packet, latency, loss and restart gaps of the relay, beside its floors.")
+)
+bench.add_command(_measuring("calls", "Whole calls on one core: how many, how soon, how much memory; beside aiortc."))
+bench.add_command(
+    _measuring("peers", "Other relays with the same load, in turns; what is missing is installed or named.")
+)
+
+
+@bench.command("list")
+@checkout_option
+def list_scenarios(*, checkout: Path | None) -> None:
+    """Name every measurement, for --only.
+
+    \b
+    Example: fastrelay bench list
+    """
+    _become(find_checkout(checkout, HARNESS), ["-m", "bench", "--list"])
 
 
 @bench.command("compare")
