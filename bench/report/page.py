@@ -192,7 +192,7 @@ def _row(figure: Figure, headings: tuple[str, ...]) -> str:
         for heading, cell in zip(headings[1:], row, strict=True)
     )
     name = anchor(figure.key)
-    link = f'<a class="cite" href="#{name}" aria-label="Link to this figure">#</a>'
+    link = f'<a class="cite" href="#{name}" aria-label="Link to {escape(figure.what)}">#</a>'
     opening = f'<tr role="row" id="{name}" class="{figure.verdict}"><th role="rowheader" scope="row">'
     return f"{opening}{escape(figure.what)} {link}{notes}</th>{rest}</tr>"
 
