@@ -3,7 +3,8 @@
 Lives here: the list. Must not live here: anything about a single one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Final
 
 from bench.peers.kernel import Direct, KernelNat
 from bench.peers.nginx import Nginx, NginxScript
@@ -30,6 +31,17 @@ PEERS: dict[str, Callable[[], Peer]] = {
 }
 
 
-def make_peers(names: list[str] | None = None) -> list[Peer]:
+GROUPS: Final = (
+    ("asyncio", "uvloop"),
+    ("go-single-flow", "go-batch-flow", "go-single-shared", "go-batch-shared"),
+    ("nginx", "nginx-js"),
+    ("coturn", "pion"),
+    ("rtpengine",),
+)
+"""Who takes turns with each other, and with fastrelay: together all would need more ports than one address has, and
+all would be drained with what the smallest queue holds."""
+
+
+def make_peers(names: Collection[str] | None = None) -> list[Peer]:
     """New peers, all of them or those named."""
     return [make() for name, make in PEERS.items() if names is None or name in names]

@@ -7,6 +7,7 @@ bars (bench/report), single relays.
 import ipaddress
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 
 from bench.load.candidates import Candidate, Floor
@@ -31,20 +32,36 @@ from bench.peers.candidate import (
     open_paths,
 )
 from bench.peers.peer import Opening, Peer, Route
-from bench.peers.ring import Compared, Ring, Step
+from bench.peers.ring import Compared, Ring
+from bench.scenario import Step
 
 FASTRELAY = "fastrelay"
 
 
-def compare_up(peers: Sequence[Peer], traffic: Traffic, rounds: int, drains: int, step: Step) -> Compared:
+@dataclass(frozen=True)
+class Plan:
+    """Who gets which packets, how often. The plain C floor takes turns with them where it is wanted."""
+
+    peers: Sequence[Peer]
+    traffic: Traffic
+    rounds: int
+    drains: int
+    is_beside_floor: bool = False
+
+    def packets(self) -> int:
+        """Of one drain: as many for all as the smallest queue of any of them holds."""
+        return min([DRAIN_PACKETS, *(each.queue_packets for each in self.peers if each.queue_packets is not None)])
+
+
+def compare_up(plan: Plan, step: Step) -> Compared:
     """Clients to transceivers."""
-    ring = Ring(Compared())
+    ring, traffic = Ring(Compared()), plan.traffic
     route = Route(traffic.clients, transceivers=traffic.transceivers)
     with ExitStack() as stack:
         sink = Sink(TRANSCEIVER_PORT)
         stack.callback(sink.stop)
         sink.drop()
-        begun = begin_all(stack, peers, ring.compared, traffic, lambda name: route)
+        begun = begin_all(stack, plan.peers, ring.compared, traffic, lambda name: route)
         # one generator for all that want the same of their clients
         plain = open_generator(stack, "plain", traffic, route, has_channels=False)
         channels = open_generator(stack, "channels", traffic, route, has_channels=True)
@@ -55,18 +72,19 @@ def compare_up(peers: Sequence[Peer], traffic: Traffic, rounds: int, drains: int
                 ring.join(PeerCandidate(peer, generator.fill, arrivals(sink)), sink)
         to = ["--to", f"{FIRST_TRANSCEIVER}:{TRANSCEIVER_PORT}", "--peers", str(traffic.transceivers)]
         start_own(stack, ring, sink, Relay(FASTRELAY, traffic, plain, is_up=True))
-        start_own(stack, ring, sink, Floor("floor_forward", [*to, *traffic.options()], plain))
-        ring.verify(packets_for(begun))
-        ring.measure(rounds, drains, packets_for(begun), step)
+        if plan.is_beside_floor:
+            start_own(stack, ring, sink, Floor("floor_forward", [*to, *traffic.options()], plain))
+        ring.verify(plan.packets())
+        ring.measure(plan.rounds, plan.drains, plan.packets(), step)
     return ring.compared
 
 
-def compare_down(peers: Sequence[Peer], traffic: Traffic, rounds: int, drains: int, step: Step) -> Compared:
+def compare_down(plan: Plan, step: Step) -> Compared:
     """A transceiver to clients: each relay has one of its own, which answers to where packets came from."""
-    ring = Ring(Compared())
+    ring, traffic = Ring(Compared()), plan.traffic
     with ExitStack() as stack:
-        both_ways = [peer for peer in peers if peer.is_both_ways]
-        for peer in peers:
+        both_ways = [peer for peer in plan.peers if peer.is_both_ways]
+        for peer in plan.peers:
             if not peer.is_both_ways:
                 ring.compared.not_run[peer.name] = "one upstream socket for all clients: no way back"
         routes = {peer.name: route_down(traffic, number) for number, peer in enumerate(both_ways)}
@@ -96,9 +114,10 @@ def compare_down(peers: Sequence[Peer], traffic: Traffic, rounds: int, drains: i
         sizes = ["--size-from", str(traffic.size_from), "--size-to", str(traffic.size_to)]
         to = ["--clients", str(traffic.clients), "--first-client", f"{FIRST_CLIENT}:{CLIENT_PORT}"]
         start_own(stack, ring, sinks[CLIENT_PORT], Relay(FASTRELAY, traffic, generator, is_up=False))
-        start_own(stack, ring, sinks[CLIENT_PORT], Floor("floor_send", [*to, *sizes], None))
-        ring.verify(packets_for(begun))
-        ring.measure(rounds, drains, packets_for(begun), step)
+        if plan.is_beside_floor:
+            start_own(stack, ring, sinks[CLIENT_PORT], Floor("floor_send", [*to, *sizes], None))
+        ring.verify(plan.packets())
+        ring.measure(plan.rounds, plan.drains, plan.packets(), step)
     return ring.compared
 
 
@@ -122,17 +141,12 @@ def begin_all(
 def start_own(stack: ExitStack, ring: Ring, sink: Sink, candidate: Candidate) -> None:
     """fastrelay or a floor: those count by themselves and are started as candidates."""
     stack.callback(candidate.stop)
-    candidate.start()
-    candidate.pause()
-    ring.join(candidate, sink)
+    if ring.attempt(candidate, candidate.start):
+        candidate.pause()
+        ring.join(candidate, sink)
 
 
 def route_down(traffic: Traffic, number: int) -> Route:
     """The route to a transceiver of this relay alone; the first address is that of fastrelay's."""
     address = str(ipaddress.IPv4Address(FIRST_TRANSCEIVER) + 1 + number)
     return Route(traffic.clients, (address, TRANSCEIVER_PORT))
-
-
-def packets_for(peers: Sequence[Peer]) -> int:
-    """As many for all as the smallest queue holds."""
-    return min([DRAIN_PACKETS, *(peer.queue_packets for peer in peers if peer.queue_packets is not None)])

@@ -16,7 +16,6 @@ from bench.peers.peer import NotRun
 from bench.peers.running import OUT
 
 GO_SOURCES = ROOT / "bench" / "peers" / "go"
-GO_PROGRAMS = ("relay", "turn")
 # a registry that does not answer must not hold a benchmark
 INSTALL_TIMEOUT_S = 300.0
 # of what an installer said, the last lines say why it failed
@@ -69,13 +68,13 @@ def debian_version(package: str) -> str:
     return version if status == "installed" else ""
 
 
-def go_program(name: str) -> Path:
-    """One of our Go relays, built now when it is missing or older than its sources."""
+def go_program(name: str, module: Path = GO_SOURCES) -> Path:
+    """A program of one of our Go modules, built now when it is missing or older than the module's sources."""
     target = OUT / name
-    sources = [file for file in GO_SOURCES.rglob("*") if file.is_file()]
+    sources = [file for file in module.rglob("*") if file.is_file()]
     if not target.exists() or target.stat().st_mtime < max(file.stat().st_mtime for file in sources):
         OUT.mkdir(parents=True, exist_ok=True)
-        run([go(), "build", "-trimpath", "-o", str(target), f"./{name}"], {"CGO_ENABLED": "0"}, GO_SOURCES)
+        run([go(), "build", "-trimpath", "-o", str(target), f"./{name}"], {"CGO_ENABLED": "0"}, module)
     return target
 
 
@@ -87,12 +86,12 @@ def go() -> str:
     return found
 
 
-def go_version(module: str | None = None) -> str:
-    """The version of the Go tool, and of a module that a program is built with."""
-    version = run([go(), "env", "GOVERSION"], where=GO_SOURCES).strip()
-    if module is None:
+def go_version(dependency: str | None = None, module: Path = GO_SOURCES) -> str:
+    """The version of the Go tool, and of what a program is built with."""
+    version = run([go(), "env", "GOVERSION"], where=module).strip()
+    if dependency is None:
         return version
-    return f"{version}, {run([go(), 'list', '-m', module], where=GO_SOURCES).strip()}"
+    return f"{version}, {run([go(), 'list', '-m', dependency], where=module).strip()}"
 
 
 def python_package(requirement: str) -> Path:

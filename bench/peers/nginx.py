@@ -23,6 +23,8 @@ load_module modules/ngx_stream_module.so;
 {load_more}
 worker_rlimit_nofile 20000;
 events {{
+    # else it asks epoll before each packet
+    multi_accept on;
     worker_connections {connections};
 }}
 stream {{
@@ -41,7 +43,11 @@ class Nginx(ChildPeer):
     """Plain: every client goes to the first transceiver."""
 
     name = "nginx"
-    what = "nginx stream (udp), one process, fixed upstream"
+    what = "nginx stream: one packet a call, a socket per flow, fixed upstream"
+    note = (
+        "It sends to one transceiver, because without its script module nothing chooses among them; fastrelay beside "
+        "it sends to all, which costs fastrelay more."
+    )
     opening = Opening.PACKET
     load_more = scripts = ""
 
@@ -77,7 +83,8 @@ class NginxScript(Nginx):
     """The JavaScript module reads the first packet of a client; the rest of them pass without it."""
 
     name = "nginx-js"
-    what = "nginx stream (udp), one process, njs reads the ufrag of the first packet"
+    what = "nginx stream with njs, which reads the ufrag of a first packet: one packet a call, a socket per flow"
+    note = "It chooses among all transceivers, as fastrelay does."
     opening = Opening.CHECK
     load_more = "load_module modules/ngx_stream_js_module.so;"
     scripts = f"js_path {SCRIPTS}; js_import route from nginx_route.js; js_var $transceiver;"

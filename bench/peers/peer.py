@@ -45,6 +45,8 @@ class Peer(ABC):
 
     name: str
     what: str
+    # what a reader has to know of how it took part
+    note: str = ""
     opening: Opening = Opening.PACKET
     # whether an answer to the address that the transceiver saw reaches the client
     is_both_ways: bool = True

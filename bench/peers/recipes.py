@@ -15,6 +15,16 @@ from bench.peers.peer import BUFFER_BYTES, Endpoint, Opening, Route
 
 UVLOOP = "uvloop==0.22.1"
 GO_BATCH = 64
+# by (is_batched, is_shared)
+NOTES = {
+    (False, False): "The recipe as published: whoever answers to a flow's socket reaches its client.",
+    (
+        True,
+        False,
+    ): "It receives in batches; every flow has a socket of its own, so up each packet is still a call.",
+    (False, True): "The cheapest way up without batches, and a reader's own choice: it has no way back to a client.",
+    (True, True): "The cheapest that Go can do: both calls are batched. It has no way back to a client.",
+}
 
 
 def text(endpoint: Endpoint) -> str:
@@ -26,7 +36,7 @@ class PythonRelay(ChildPeer):
     """The pure Python relay on asyncio's own loop."""
 
     name = "asyncio"
-    what = "Python, asyncio, an upstream endpoint per client"
+    what = "a Python relay on asyncio: one packet a call, a socket per flow"
     opening = Opening.CHECK
 
     def prepare(self) -> str:
@@ -42,7 +52,7 @@ class UvloopRelay(PythonRelay):
     """The same script on uvloop."""
 
     name = "uvloop"
-    what = "the same on uvloop"
+    what = "the same Python relay on uvloop: one packet a call, a socket per flow"
 
     def prepare(self) -> str:
         """Installs uvloop beside the environment."""
@@ -69,10 +79,11 @@ class GoRelay(ChildPeer):
         calls, sockets = "batch" if is_batched else "single", "shared" if is_shared else "flow"
         self.name = f"go-{calls}-{sockets}"
         self.what = (
-            "Go, SO_REUSEPORT, LockOSThread, "
-            + ("x/net ReadBatch and WriteBatch" if is_batched else "one packet a call")
-            + (", one upstream socket" if is_shared else ", an upstream socket per flow")
+            "a Go relay after the published recipe: "
+            + (f"batched calls (x/net, {GO_BATCH} packets), " if is_batched else "one packet a call, ")
+            + ("one shared upstream socket" if is_shared else "a socket per flow")
         )
+        self.note = NOTES[is_batched, is_shared]
         # from a socket that all flows share, a plain packet says nothing of whom it is for
         self.is_both_ways = not is_shared
 

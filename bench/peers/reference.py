@@ -6,7 +6,6 @@ and the link cost. Softirq work that the kernel hands to a thread of its own is 
 Lives here: the two measurements. Must not live here: how the namespace is made (kernel.py), drains of processes.
 """
 
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -32,10 +31,8 @@ class Reference:
     version: str
     direct_ns: list[float]
     translated_ns: list[float]
-
-    def added_ns(self) -> float:
-        """What the way through the namespace adds: the median of the rounds."""
-        return statistics.median(b - a for a, b in zip(self.direct_ns, self.translated_ns, strict=True))
+    sent: int
+    arrived: int
 
 
 def measure_reference(rounds: int, step: Callable[[], None], packets: int = PACKETS) -> Reference:
@@ -57,16 +54,18 @@ def measure_reference(rounds: int, step: Callable[[], None], packets: int = PACK
         send = partial(cost, sender, arrivals(sink), packets=packets)
         for endpoint in (transceiver, nat.client_endpoints()[0]):
             send(endpoint)  # neighbours, routes and the tracked connection
+        before = arrivals(sink)()
         for _ in range(rounds):
             direct.append(send(transceiver))
             translated.append(send(nat.client_endpoints()[0]))
             step()
+        arrived = arrivals(sink)() - before
     finally:
         if sender is not None:
             sender.stop()
         nat.stop()
         sink.stop()
-    return Reference(version, direct, translated)
+    return Reference(version, direct, translated, 2 * rounds * (packets // BURST * BURST), arrived)
 
 
 def cost(sender: Program, arrived: Callable[[], int], to: Endpoint, *, packets: int) -> float:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bench.load.candidates import Candidate
-from bench.load.drain import drain, sample
+from bench.load.drain import drain
 from bench.load.failure import BenchFailure
 from bench.load.pairs import ROUNDS_MIN, Turns
 from bench.load.traffic import Sink, wait_for_count
 from bench.peers.peer import NotRun
-
-Step = Callable[[], None]
+from bench.scenario import Step
 
 
 @dataclass
@@ -26,6 +25,10 @@ class Compared:
     versions: dict[str, str] = field(default_factory=dict)
     not_run: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    queued: dict[str, int] = field(default_factory=dict)
+    """Packets that each was given while it was timed."""
+    ended: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What became of them: by a relay's own counters, or, of those that have none to read, at the receiver."""
 
     def attempt(self, name: str, what: Callable[[], object]) -> bool:
         """Whether it went well; what this machine lacks and what went wrong are told apart."""
@@ -39,9 +42,14 @@ class Compared:
             return False
         return True
 
-    def times_cheaper(self, name: str, than: str) -> float:
-        """How many packets the one carries in the CPU time of one packet of the other: the median of the rounds."""
-        return Turns(self.samples).ratio(than, name).median
+    def turns(self) -> Turns:
+        """Figures and accounts of all who were measured to the end."""
+        return Turns(self.samples, self.queued, self.ended)
+
+    def forget(self, name: str) -> None:
+        """No figure of one who failed."""
+        for kept in (self.samples, self.queued, self.ended):
+            kept.pop(name, None)
 
 
 @dataclass
@@ -69,20 +77,28 @@ class Ring:
 
     def measure(self, rounds: int, drains: int, packets: int, step: Step) -> None:
         """Round by round, each in its turn; a figure of one who failed in any round is not kept."""
+        before = {candidate.name: (candidate.handled(), candidate.lost()) for candidate in self.candidates}
         for _ in range(max(rounds, ROUNDS_MIN)):
             for candidate in list(self.candidates):
                 if not self.attempt(candidate, partial(self._sample, candidate, drains, packets)):
                     self.drop(candidate)
                 step()
+        for candidate in self.candidates:
+            handled, lost = before[candidate.name]
+            ended = {"arrived": candidate.handled() - handled, "lost": candidate.lost() - lost}
+            self.compared.ended[candidate.name] = ended
 
     def drop(self, candidate: Candidate) -> None:
         """Takes one out, with its figures; it must not go on working beside the others."""
         candidate.stop()
         self.candidates.remove(candidate)
-        self.compared.samples.pop(candidate.name, None)
+        self.compared.forget(candidate.name)
 
     def _sample(self, candidate: Candidate, drains: int, packets: int) -> None:
-        self.compared.samples.setdefault(candidate.name, []).append(sample(candidate, drains, packets))
+        done = [drain(candidate, packets) for _ in range(drains)]
+        queued = sum(one.packets for one in done)
+        self.compared.queued[candidate.name] = self.compared.queued.get(candidate.name, 0) + queued
+        self.compared.samples.setdefault(candidate.name, []).append(sum(one.cpu_ns for one in done) / queued)
 
     def _verify(self, candidate: Candidate, packets: int) -> None:
         sink = self.sinks[candidate.name]

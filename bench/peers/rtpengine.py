@@ -39,7 +39,11 @@ class Rtpengine(ChildPeer):
     """Plain RTP between both ends, without the kernel module."""
 
     name = "rtpengine"
-    what = "rtpengine in user space, a port per call"
+    what = "rtpengine in user space: one packet a call, a port per call"
+    note = (
+        f"It has {CALLS_MAX:,} calls, which its clients share: four ports a call have to fit between the benchmark's "
+        "and the ephemeral ones. It counts RTP streams for each packet, and its ports have the kernel's usual buffers."
+    )
     opening = Opening.CALL
 
     def __init__(self) -> None:

@@ -1,92 +1,168 @@
 """fastrelay beside every peer, as figures: packets per millisecond of CPU, and what was promised.
 
-Lives here: the bars, and what becomes of a comparison in the report. Must not live here: who takes part (catalogue),
-how they are driven (compare, ring).
+Fair means: one processor and the same one for each in its turn, the same packets in a queue of the same length, 4 MiB
+asked for as receive buffer, paths open beforehand, and the CPU time of all threads of all processes, Go's collector
+included. What cannot be had alike is said in the note of the peer.
+
+Lives here: the bars, the lengths, and what becomes of a comparison in the report. Must not live here: who takes part
+(catalogue), how they are driven (compare, ring).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from bench.load.failure import BenchFailure
 from bench.load.pairs import ROUNDS_MIN
-from bench.load.scenarios import Effort, Step
 from bench.load.traffic import Traffic
-from bench.peers.catalogue import PEERS, make_peers
-from bench.peers.compare import FASTRELAY, compare_down, compare_up
-from bench.peers.peer import Peer
+from bench.peers.catalogue import GROUPS, PEERS, make_peers
+from bench.peers.compare import FASTRELAY, Plan, compare_down, compare_up
+from bench.peers.peer import NotRun
+from bench.peers.reference import measure_reference
 from bench.peers.ring import Compared
-from bench.report.measured import NS_PER_MS, PER_CPU_MS, Measured, series
-from bench.report.model import Bar, Better, Figure, Of, Series
+from bench.report.measured import NANOSECONDS, NS_PER_MS, PER_CPU_MS, Measured, accounts_of, series
+from bench.report.model import Account, Bar, Better, Figure, Of, Series
+from bench.scenario import Length, Scenario, Step
 
-UP_BARS: Final = {"asyncio": 20.0, "go-single-flow": 5.0, "go-batch-flow": 4.0, "nginx": 6.0}
-"""At least so many times a peer's packets. Peers without one are reported."""
+UP_BARS: Final = {
+    "asyncio": 20.0,
+    "go-single-flow": 5.0,
+    "go-single-shared": 5.0,
+    "go-batch-flow": 4.0,
+    "go-batch-shared": 4.0,
+    "nginx": 6.0,
+    "nginx-js": 6.0,
+}
+"""At least so many times a peer's packets; the same for the dearer and the cheaper variant of one. The others are
+reported."""
 DOWN_BARS: Final = {"go-single-flow": 2.2, "go-batch-flow": 2.2}
-SIZES: Final = (60, 200)
-"""Bytes: what Opus packets of speech have."""
-UP_TRAFFIC: Final = Traffic(4096, 8, *SIZES)
-DOWN_TRAFFIC: Final = Traffic(1024, 1, *SIZES)
+FLOORS: Final = {
+    "floor_forward": "a plain C loop that forwards: recvmmsg and sendmmsg, one table, one shared upstream socket",
+    "floor_send": "a plain C loop that only sends: sendmmsg",
+}
+HEADLINE: Final = "go-single-flow"
+TRAFFIC: Final = {"up": Traffic(4096, 8, 60, 200), "down": Traffic(4096, 1, 60, 200)}
+"""The same calls both ways, of sizes that Opus packets of speech have; down each relay has one transceiver alone."""
+KERNEL: Final = "peers-kernel"
 
-Comparing = Callable[[Sequence[Peer], Traffic, int, int, Step], Compared]
+Comparing = Callable[[Plan, Step], Compared]
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """One way of the packets, with all peers in turns."""
+class Effort:
+    """How often everyone is drained, and who takes part."""
 
-    key: str
-    what: str
-    compare: Comparing
-    traffic: Traffic
-    bars: dict[str, float]
+    rounds: int
+    drains: int
+    groups: Sequence[Sequence[str]]
 
-    def steps(self, effort: Effort) -> int:
-        """Samples, if everyone takes part: the peers, fastrelay and the floor."""
-        return max(effort.rounds, ROUNDS_MIN) * (len(PEERS) + 2)
-
-    def measure(self, effort: Effort, step: Step) -> Measured:
-        """Everyone who can be run here."""
-        found = self.compare(make_peers(), self.traffic, effort.rounds, effort.drains, step)
-        return measured_of(self.key, self.what, found, self.bars)
+    def steps(self) -> int:
+        """Samples, if everyone takes part: the peers, fastrelay in each group, and the floor in the first."""
+        return max(self.rounds, ROUNDS_MIN) * (sum(len(group) + 1 for group in self.groups) + 1)
 
 
-def measured_of(key: str, what: str, found: Compared, bars: dict[str, float]) -> Measured:
-    """Figures of a comparison. Without fastrelay in it there is nothing to say."""
-    if FASTRELAY not in found.samples:
-        raise BenchFailure(found.failed.get(FASTRELAY) or found.not_run.get(FASTRELAY) or "fastrelay took no part")
-    figure = partial(_figure, key, what, found, bars)
-    peers = [name for name in found.samples if name != FASTRELAY]
+MAIN_GROUPS: Final = (GROUPS[0], GROUPS[1], ("nginx",))
+EFFORTS: Final[Mapping[Length, Effort]] = {
+    Length.SHORT: Effort(rounds=5, drains=1, groups=MAIN_GROUPS),
+    Length.STANDARD: Effort(rounds=7, drains=4, groups=MAIN_GROUPS),
+    Length.FULL: Effort(rounds=9, drains=4, groups=GROUPS),
+}
+
+
+def measure_way(way: str, length: Length, step: Step) -> Measured:
+    """One way of the packets, group by group; a group's figures are to the fastrelay that took turns with it."""
+    compare, bars = {"up": (compare_up, UP_BARS), "down": (compare_down, DOWN_BARS)}[way]
+    effort, traffic = EFFORTS[length], TRAFFIC[way]
+    done = []
+    for number, group in enumerate(effort.groups):
+        plan = Plan(make_peers(group), traffic, effort.rounds, effort.drains, is_beside_floor=number == 0)
+        done.append(measured_of(f"peers-{way}", describe(way, traffic), compare(plan, step), bars))
     return Measured(
-        figures=[*(figure(name) for name in peers), *(figure(name) for name in found.failed)],
+        figures=[figure for each in done for figure in each.figures],
+        versions={name: version for each in done for name, version in each.versions.items()},
+        not_run={name: reason for each in done for name, reason in each.not_run.items()},
+    )
+
+
+def describe(way: str, traffic: Traffic) -> str:
+    """A way of the packets in words."""
+    ends = f"{traffic.transceivers} transceivers" if traffic.transceivers > 1 else "one transceiver"
+    return f"{way}, {traffic.size_from}–{traffic.size_to} bytes, {traffic.clients:,} flows, {ends}"
+
+
+def measured_of(key: str, what: str, found: Compared, bars: Mapping[str, float]) -> Measured:
+    """The figures of one group. Where fastrelay itself fell out, each of the others has nothing to stand beside."""
+    figure = partial(_figure, key, what, found, bars)
+    others = [name for name in (*found.samples, *found.failed) if name != FASTRELAY]
+    return Measured(
+        figures=[figure(name) for name in others or [FASTRELAY]] if found.samples or found.failed else [],
         versions=found.versions,
         not_run=found.not_run,
     )
 
 
-def _figure(key: str, what: str, found: Compared, bars: dict[str, float], name: str) -> Figure:
-    has_failed = name in found.failed
+def _figure(key: str, what: str, found: Compared, bars: Mapping[str, float], name: str) -> Figure:
+    problem = found.failed.get(name) or found.failed.get(FASTRELAY, "")
     return Figure(
         key=f"{key}/{name}",
-        what=f"{what}, against {name}",
+        what=f"{what}, against {words(name, found.versions)}",
         unit=PER_CPU_MS,
         better=Better.HIGHER,
-        value=None if has_failed else _rate(found, FASTRELAY),
-        floor=None if has_failed else _rate(found, name),
+        value=None if problem else _rate(found, FASTRELAY),
+        floor=None if problem else _rate(found, name),
         is_paired=True,
         bar=Bar(bars[name], Of.RATIO) if name in bars else None,
-        problem=found.failed.get(name, ""),
-        is_headline=name in bars,
+        accounts=() if problem else accounts_of(found.turns(), FASTRELAY, name),
+        problem=problem,
+        note=PEERS[name]().note if name in PEERS else "",
+        is_headline=name == HEADLINE,
     )
+
+
+def words(name: str, versions: Mapping[str, str]) -> str:
+    """What a candidate is, with its version."""
+    if name not in PEERS:
+        return FLOORS.get(name, name)
+    version = versions.get(name)
+    return PEERS[name]().what + (f" ({version})" if version else "")
 
 
 def _rate(found: Compared, name: str) -> Series:
     return series(name, (NS_PER_MS / each for each in found.samples[name]))
 
 
-SCENARIOS: Final = {
-    "peers-up": Scenario("peers-up", "up, 60–200 bytes", compare_up, UP_TRAFFIC, UP_BARS),
-    "peers-down": Scenario("peers-down", "down, 60–200 bytes", compare_down, DOWN_TRAFFIC, DOWN_BARS),
+def measure_kernel(length: Length, step: Step) -> Measured:
+    """What the kernel's own translation adds to a packet, by its sender's CPU: nothing else runs."""
+    what = "CPU of a sender whose packets the kernel translates (nft DNAT in a namespace), against no relay at all"
+    try:
+        found = measure_reference(EFFORTS[length].rounds, step)
+    except NotRun as missing:
+        return Measured([], not_run={"nft-dnat": str(missing)})
+    return Measured(
+        [
+            Figure(
+                key=f"{KERNEL}/nft-dnat",
+                what=what,
+                unit=NANOSECONDS,
+                value=series("translated", found.translated_ns),
+                floor=series("direct", found.direct_ns),
+                is_paired=True,
+                accounts=(Account("packets of the sender", found.sent, {"arrived": found.arrived}),),
+                note="A lower bound: what the kernel does in a thread of its own is not the sender's.",
+            )
+        ],
+        versions={"nft-dnat": found.version},
+    )
+
+
+def _way(way: str, what: str) -> Scenario:
+    return Scenario(what, lambda length: EFFORTS[length].steps(), partial(measure_way, way))
+
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "peers-up": _way("up", "up, beside other relays"),
+    "peers-down": _way("down", "down, beside other relays"),
+    KERNEL: Scenario("the kernel's own translation", lambda length: EFFORTS[length].rounds, measure_kernel),
 }

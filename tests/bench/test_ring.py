@@ -50,7 +50,10 @@ def test_the_ratio_is_of_packets_in_the_same_time() -> None:
     ring = Ring(Compared())
     ring.candidates = [FakeCandidate("quick", 250), FakeCandidate("slow", 1000)]
     ring.measure(rounds=5, drains=2, packets=100, step=lambda: None)
-    assert ring.compared.times_cheaper("quick", "slow") == 4
+    turns = ring.compared.turns()
+    assert turns.ratio("slow", "quick").median == 4
+    assert turns.queued == {"quick": 1000, "slow": 1000}
+    assert turns.ended["slow"] == {"arrived": 1000, "lost": 0}
     assert not ring.compared.failed
 
 
@@ -60,7 +63,8 @@ def test_who_loses_a_packet_is_out_and_the_others_go_on(fails_at: int) -> None:
     honest, lossy = FakeCandidate("honest", 250), FakeCandidate("lossy", 100, fails_at)
     ring.candidates = [lossy, honest]
     ring.measure(rounds=5, drains=1, packets=100, step=lambda: None)
-    assert list(ring.compared.samples) == ["honest"]
+    for kept in (ring.compared.samples, ring.compared.queued, ring.compared.ended):
+        assert list(kept) == ["honest"]
     assert len(ring.compared.samples["honest"]) == 5
     assert "1 lost" in ring.compared.failed["lossy"]
     assert lossy.is_stopped
