@@ -21,6 +21,7 @@ def main() -> None:
     marks = ctypes.CDLL(str(library(Path(__file__).with_name("marks.c"))))
     child = RelayChild(json.loads(sys.argv[1]))
     say({"ready": True, **child.ports(), "profiled": bool(marks.fr_is_profiled())})
+    marks.fr_profile_begin()
     for line in sys.stdin:
         label, packets = line.split()
         target = child.handled() + int(packets)

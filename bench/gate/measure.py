@@ -1,19 +1,23 @@
-"""Measures instructions and allocations per packet: a relay under callgrind, real sockets, packets queued beforehand;
-and a transceiver's SRTP.
+"""Counts instructions, allocations and system calls per packet: a relay under callgrind, real sockets, packets queued
+beforehand; and a transceiver's SRTP.
 
 Queues are filled before the loop runs, so every batch is full and the figures are the same from run to run.
+
+Lives here: the phases. Must not live here: what they may cost (budget), anything that takes time (ratios).
 """
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from bench.gate.budget import load_budget
+from bench.gate.budget import COUNTS, load_budget
 from bench.gate.profile import Line, Profile, read_profiles
+from bench.gate.slowing import Slowing, prefix_of
 from bench.load import build, cpu
 from bench.load.candidates import Generator
 from bench.load.checks import write_checks
@@ -61,8 +65,8 @@ PHASES = (
     Phase("up_mixed", "up, 60–200 bytes, 8 transceivers", Traffic(4096, 8, 60, 200), Way.UP),
     Phase("down_160", "down, 160 bytes, 256 clients", Traffic(256), Way.DOWN),
     Phase("admission", "first check of a new client", Traffic(2048), Way.ADMISSION, packets=1024),
-    Phase("srtp_open", "SRTP opened, 100 bytes, 16 calls in a batch", Traffic(16, size_to=100), Way.OPEN),
-    Phase("srtp_seal", "SRTP sealed, 100 bytes, 16 calls in a batch", Traffic(16, size_to=100), Way.SEAL),
+    Phase("srtp_open", "SRTP opened, 100 bytes, 16 calls in a batch", Traffic(16, size_to=100), Way.OPEN, 2048),
+    Phase("srtp_seal", "SRTP sealed, 100 bytes, 16 calls in a batch", Traffic(16, size_to=100), Way.SEAL, 2048),
 )
 
 
@@ -71,19 +75,27 @@ class Figure:
     """What one phase cost per packet."""
 
     phase: Phase
-    instructions: float
-    allocations: float
+    counts: dict[str, float]
+    """By kind, as in the budget."""
     by_function: dict[str, float]
+    """Instructions."""
+    calls_by_function: dict[str, float]
     by_line: dict[Line, float]
 
 
 class ProfiledRelay(Relay):
-    """The relay candidate inside callgrind, driven phase by phase."""
+    """The relay candidate inside callgrind, driven phase by phase; as it is, or slowed down."""
+
+    def __init__(self, phase: Phase, generator: Generator, slowing: Slowing | None) -> None:
+        is_up, is_populated = phase.way is not Way.DOWN, phase.way is not Way.ADMISSION
+        super().__init__(phase.name, phase.traffic, generator, is_up=is_up, is_populated=is_populated)
+        self._prefix = prefix_of(slowing, is_up=is_up)
 
     def command(self) -> list[str]:
         """The gate's child under valgrind."""
         setup = super().command()[-1]
-        return [*callgrind(LOOP_FUNCTION, self.stem()), sys.executable, "-m", "bench.gate.child", setup]
+        child = (sys.executable, "-m", "bench.gate.child", setup)
+        return [*self._prefix, *callgrind(LOOP_FUNCTION, self.stem()), *child]
 
     def stem(self) -> Path:
         """What the profiles of this run are called."""
@@ -107,18 +119,31 @@ def callgrind(function: str, stem: Path) -> list[str]:
     """The command that counts what happens inside one function of the program that follows it."""
     return [
         *("valgrind", "-q", "--tool=callgrind", f"--log-file={stem}.log"),
-        *("--collect-atstart=no", f"--toggle-collect={function}", f"--callgrind-out-file={stem}"),
+        *("--instr-atstart=no", "--collect-atstart=no", f"--toggle-collect={function}"),
+        *("--collect-systime=yes", f"--callgrind-out-file={stem}"),
     ]
 
 
-def measure(phase: Phase) -> Figure:
+def measure_phases(phases: Sequence[Phase], slowing: Slowing | None = None) -> Iterator[Figure]:
+    """All of these, in their order. SRTP runs beside the relay's phases: a count is the same on a busy machine."""
+
+    def one(phase: Phase) -> Figure:
+        return measure(phase, slowing)
+
+    with ThreadPoolExecutor(1) as relay, ThreadPoolExecutor(1) as srtp:
+        waiting = [(srtp if phase.way in SRTP_FUNCTIONS else relay).submit(one, phase) for phase in phases]
+        for each in waiting:
+            yield each.result()
+
+
+def measure(phase: Phase, slowing: Slowing | None = None) -> Figure:
     """One run under callgrind."""
     if shutil.which("valgrind") is None:
         raise BenchFailure("valgrind is not installed: apt-get install valgrind")
     if phase.way in SRTP_FUNCTIONS:
         measure_srtp(phase)
     else:
-        measure_relay(phase)
+        measure_relay(phase, slowing)
     profile = read_profiles(stem_of(phase.name)).get(phase.name)
     if profile is None or profile.instructions == 0:
         function = SRTP_FUNCTIONS.get(phase.way, LOOP_FUNCTION)
@@ -132,7 +157,7 @@ def measure_srtp(phase: Phase) -> None:
     clear(stem)
     child = ("-m", "bench.gate.srtp_child", phase.way.value, str(traffic.clients), str(traffic.size_to))
     command = [*callgrind(SRTP_FUNCTIONS[phase.way], stem), sys.executable, *child]
-    program = Program(command, cpu.RELAY_CPU, cpu.NICE_CANDIDATE)
+    program = Program(command, cpu.OTHERS_CPU, cpu.NICE_CANDIDATE)
     try:
         if not program.ready["profiled"]:
             raise BenchFailure("the gate's child does not run under callgrind")
@@ -142,7 +167,7 @@ def measure_srtp(phase: Phase) -> None:
         program.stop()
 
 
-def measure_relay(phase: Phase) -> None:
+def measure_relay(phase: Phase, slowing: Slowing | None) -> None:
     """A relay's loop, fed through its sockets."""
     with ExitStack() as stack:
         sink = Sink(CLIENT_PORT if phase.way is Way.DOWN else TRANSCEIVER_PORT)
@@ -150,13 +175,7 @@ def measure_relay(phase: Phase) -> None:
         sink.drop()
         generator = open_generator(phase)
         stack.callback(generator.stop)
-        relay = ProfiledRelay(
-            phase.name,
-            phase.traffic,
-            generator,
-            is_up=phase.way is not Way.DOWN,
-            is_populated=phase.way is not Way.ADMISSION,
-        )
+        relay = ProfiledRelay(phase, generator, slowing)
         clear(relay.stem())
         stack.callback(relay.stop)
         relay.start()
@@ -180,9 +199,13 @@ def figure(phase: Phase, profile: Profile) -> Figure:
     packets = phase.packets
     return Figure(
         phase,
-        profile.instructions / packets,
-        profile.allocations / packets,
+        {
+            "instructions": profile.instructions / packets,
+            "allocations": profile.allocations / packets,
+            "system_calls": profile.system_calls / packets,
+        },
         {name: count / packets for name, count in profile.by_function.most_common()},
+        {name: count / packets for name, count in profile.calls_by_function.most_common()},
         {line: count / packets for line, count in profile.by_line.most_common()},
     )
 
@@ -195,24 +218,23 @@ def clear(stem: Path) -> None:
 
 
 def measure_all(step: Callable[[], None]) -> Measured:
-    """Every phase, each against its budget."""
+    """Every phase, each count against its budget."""
     budget = load_budget()
     figures = []
-    for phase in PHASES:
-        found = measure(phase)
+    for found in measure_phases(PHASES):
         step()
-        limits = (budget.instructions[phase.name], budget.allocations[phase.name])
-        figures.append(report(phase, "instructions", found.instructions, limits[0]))
-        figures.append(report(phase, "allocations", found.allocations, limits[1]))
+        for kind in COUNTS:
+            figures.append(report(found.phase, kind, found.counts[kind], budget.counts[kind][found.phase.name]))
     return Measured(figures)
 
 
-def report(phase: Phase, unit: str, value: float, budget: float) -> ReportFigure:
+def report(phase: Phase, kind: str, value: float, budget: float) -> ReportFigure:
     """One count beside its budget."""
+    words = kind.replace("_", " ")
     return ReportFigure(
-        key=f"{unit}/{phase.name}",
-        what=f"{unit} per packet, {phase.what}",
-        unit=unit,
+        key=f"{kind}/{phase.name}",
+        what=f"{words} per packet, {phase.what}",
+        unit=words,
         value=series("relay", [value]),
         is_exact=True,
         bar=Bar(budget),

@@ -1,4 +1,4 @@
-"""Reads a callgrind profile: instructions executed and allocations made inside the collected function.
+"""Reads a callgrind profile: instructions executed, allocations and system calls made inside the collected function.
 
 The format is described in Valgrind's manual, "Callgrind Format Specification". Names are compressed: "(7) malloc" names
 number 7, and "(7)" alone means it again.
@@ -15,8 +15,8 @@ LABEL = re.compile(r"^desc: Trigger: Client Request: (\S+)", re.MULTILINE)
 FILE = re.compile(r"^(c)?f[ile]=\((\d+)\)(?: (.+))?$")
 NAME = re.compile(r"^c?fn=\((\d+)\)(?: (.+))?$")
 CALLS = re.compile(r"^calls=(\d+) ")
-COST = re.compile(r"^([+-]?\d+|\*) (\d+)$")
-TOTALS = re.compile(r"^(?:totals|summary): (\d+)", re.MULTILINE)
+COST = re.compile(r"^([+-]?\d+|\*) (\d+)(?: (\d+))?(?: \d+)*$")
+TOTALS = re.compile(r"^(?:totals|summary): (\d+)(?: (\d+))?", re.MULTILINE)
 
 
 class Line(NamedTuple):
@@ -33,7 +33,9 @@ class Profile:
     label: str
     instructions: int
     allocations: int
+    system_calls: int
     by_function: Counter[str]
+    calls_by_function: Counter[str]
     by_line: Counter[Line]
 
 
@@ -55,7 +57,16 @@ def parse_profile(text: str) -> Profile | None:
     reader = Reader()
     for line in text.splitlines():
         reader.read(line)
-    return Profile(label[1], int(totals[1]), reader.allocations, reader.by_function, reader.by_line)
+    return Profile(
+        label[1],
+        instructions=int(totals[1]),
+        allocations=reader.allocations,
+        # a count of zero at the end of a line is left out
+        system_calls=int(totals[2] or 0),
+        by_function=reader.by_function,
+        calls_by_function=reader.calls_by_function,
+        by_line=reader.by_line,
+    )
 
 
 class Reader:
@@ -63,6 +74,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.by_function: Counter[str] = Counter()
+        self.calls_by_function: Counter[str] = Counter()
         self.by_line: Counter[Line] = Counter()
         self.allocations = 0
         self._files: dict[str, str] = {}
@@ -86,9 +98,9 @@ class Reader:
             self.allocations += int(calls[1]) if self._called in ALLOCATORS else 0
             self._is_call_cost = True
         elif cost := COST.match(line):
-            self._take_cost(cost[1], int(cost[2]))
+            self._take_cost(cost[1], int(cost[2]), int(cost[3] or 0))
 
-    def _take_cost(self, position: str, instructions: int) -> None:
+    def _take_cost(self, position: str, instructions: int, system_calls: int) -> None:
         if position[0] in "+-":
             self._number += int(position)
         elif position != "*":
@@ -96,6 +108,7 @@ class Reader:
         # the line behind "calls=" is the callee's cost, not this function's own
         if not self._is_call_cost:
             self.by_function[self._function] += instructions
+            self.calls_by_function[self._function] += system_calls
             self.by_line[Line(self._file, self._number)] += instructions
         self._is_call_cost = False
 

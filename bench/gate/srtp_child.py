@@ -28,6 +28,7 @@ def main() -> None:
     inbound = [srtp.SrtpInbound(keys, payload_types=frozenset({OPUS})) for _ in range(calls)]
     timestamps = itertools.count(0, 960)
     say({"ready": True, "profiled": bool(marks.fr_is_profiled()) and srtp.ACTIVE == "batch"})
+    marks.fr_profile_begin()
     for line in sys.stdin:
         label, packets = line.split()
         marks.fr_profile_zero()

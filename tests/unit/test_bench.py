@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from bench.gate.budget import load_budget
-from bench.gate.measure import PHASES
-from bench.gate.profile import parse_profile
 from bench.load.drain import drain
 from bench.load.failure import BenchFailure
 from bench.load.pairs import Turns
@@ -123,49 +120,3 @@ def histogram_bucket(value: int) -> int:
 def test_top_of_a_histogram_bucket_is_its_largest_value(bucket: int) -> None:
     top = bucket_top_ns(bucket)
     assert (histogram_bucket(top), histogram_bucket(top + 1)) == (bucket, bucket + 1)
-
-
-PROFILE = """\
-# callgrind format
-desc: Trigger: Client Request: up_160
-positions: line
-events: Ir
-summary: 1234
-
-fn=(1) forward
-10 200
-+3 30
-cfn=(2) malloc@@GLIBC_2.2.5
-calls=3 0
-* 900
--2 4
-fn=(2)
-* 90
-cfn=(1)
-calls=1 10
-* 10
-
-totals: 1234
-"""
-
-
-def test_profile_counts_own_instructions_and_calls_of_allocators() -> None:
-    profile = parse_profile(PROFILE)
-    assert profile is not None
-    assert (profile.label, profile.instructions, profile.allocations) == ("up_160", 1234, 3)
-    assert profile.by_function == {"forward": 234, "malloc": 90}
-
-
-def test_profile_without_a_label_is_nobodys() -> None:
-    assert parse_profile(PROFILE.replace("Client Request: up_160", "Program termination")) is None
-
-
-def test_every_phase_of_the_gate_has_a_budget() -> None:
-    budget = load_budget()
-    names = {phase.name for phase in PHASES}
-    assert set(budget.instructions) == set(budget.allocations) == names
-
-
-def test_forwarding_may_not_allocate() -> None:
-    budget = load_budget()
-    assert {name: count for name, count in budget.allocations.items() if count} == {"admission": 40, "srtp_open": 0.07}
