@@ -1,0 +1,81 @@
+"""What happens to calls, in words, and how often.
+
+Lives here: the cases of the report, the efforts. Must not live here: how it is brought about (replaced, unknown).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bench.scenario import Length
+
+FLOOR: Final = "nothing killed"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that happens to calls."""
+
+    key: str
+    what: str
+    duration_ms: int
+    note: str = ""
+    is_lossless: bool = False
+    """It is promised that no packet is lost."""
+    is_headline: bool = False
+    ends: bool = True
+    """Whether silence can end within the stretch. Where it cannot, a gap would say how long was measured."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How often everything happens, and to how many calls."""
+
+    rounds: int
+    calls: int
+    calls_beside: int
+    """Of each of those that are measured at the same time."""
+
+
+EFFORTS: Final = {
+    Length.SHORT: Effort(rounds=1, calls=50, calls_beside=20),
+    Length.STANDARD: Effort(rounds=5, calls=500, calls_beside=100),
+    Length.FULL: Effort(rounds=9, calls=500, calls_beside=100),
+}
+
+UNTIL_CHECK = "calls come back with their next check, which browsers send every 2.5 s"
+QUIET: Final = Case(FLOOR, FLOOR, 500)
+WORKER: Final = Case(
+    "kill-worker",
+    "worker killed; the supervisor holds sockets and flow table, its successor takes them",
+    700,
+    is_headline=True,
+)
+UPGRADE: Final = Case("upgrade", "upgrade by SIGUSR2, sockets and flow table kept", 1500, is_lossless=True)
+STOP_START: Final = Case(
+    "stop-start", "upgrade without it: relay stopped and started; flows come back from the trunk", 1200
+)
+RELAY: Final = Case("kill-relay", "whole relay killed and started; flows come back from the trunk", 1200)
+UNTIL_CHECK_MS: Final = 3500
+RELAY_CHECK: Final = Case(
+    "kill-relay-no-trunk",
+    "whole relay killed and started, flows made again by checks alone",
+    UNTIL_CHECK_MS,
+    note=UNTIL_CHECK,
+)
+PEER: Final = Case("kill-{name}", "{name} killed and started", UNTIL_CHECK_MS, note=UNTIL_CHECK)
+HOST: Final = Case(
+    "host-lost",
+    "host lost, packets reach a relay on another that has never seen the call",
+    UNTIL_CHECK_MS,
+    note=f"{UNTIL_CHECK}; routing changes at once here: add what your BFD or BGP takes",
+)
+ALONE: Final = Case(
+    "host-alone",
+    "host lost, and there is no other",
+    UNTIL_CHECK_MS,
+    note="silence lasts until the host is back: no gap is stated, since it would be the length of the stretch",
+    ends=False,
+)
+SHORT_CASES: Final = (WORKER, UPGRADE, STOP_START, RELAY)

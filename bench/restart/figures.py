@@ -1,0 +1,102 @@
+"""Silence as figures: percentiles over calls, one sample for each trial, and what became of every packet.
+
+Lives here: from trials to figures and the curve. Must not live here: how trials are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from bench.report.measured import series
+from bench.report.model import Account, Bar, Better, Curve, Figure, Line
+from bench.restart.cases import FLOOR, Case
+from bench.restart.trial import Trial
+
+PERCENTILES: Final = {"p50": 50.0, "p99": 99.0, "max": 100.0}
+SHARES: Final = (0.0, 1.0, 5.0, *(float(share) for share in range(10, 100, 10)), 95.0, 99.0, 100.0)
+
+
+def figures_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[Trial]) -> list[Figure]:
+    """The gaps, the loss, and the calls that go on."""
+    found = gaps_of(prefix, case, trials, floors) if case.ends else []
+    return [*found, loss_of(prefix, case, trials, floors), again_of(prefix, case, trials, floors)]
+
+
+def gaps_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[Trial]) -> list[Figure]:
+    """How long calls were silent."""
+    return [
+        Figure(
+            key=f"{prefix}/{case.key}-{name}",
+            what=f"{case.what}: silence of a call, {name} over calls",
+            unit="ms",
+            value=series(case.key, (trial.hearing.gap_ms(percent) for trial in trials)),
+            floor=series(FLOOR, (trial.hearing.gap_ms(percent) for trial in floors)),
+            is_paired=True,
+            accounts=accounts_of(trials),
+            problem=problem_of(trials, floors),
+            note=case.note,
+            is_headline=case.is_headline and name == "p99",
+        )
+        for name, percent in PERCENTILES.items()
+    ]
+
+
+def loss_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[Trial]) -> Figure:
+    """Packets a call lost, both ways: at 50 a second each way, 100 are a second of talk and a second of hearing."""
+    return Figure(
+        key=f"{prefix}/{case.key}-lost",
+        what=f"{case.what}: packets lost",
+        unit="packets/call",
+        value=series(case.key, (lost_per_call(trial) for trial in trials)),
+        floor=series(FLOOR, (lost_per_call(trial) for trial in floors)),
+        bar=Bar(0.0) if case.is_lossless else None,
+        accounts=accounts_of(trials),
+        problem=problem_of(trials, floors),
+        note="100 packets are one second of both ways",
+    )
+
+
+def again_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[Trial]) -> Figure:
+    """Calls that are heard again before the stretch ends."""
+    return Figure(
+        key=f"{prefix}/{case.key}-again",
+        what=f"{case.what}: calls heard again within {case.duration_ms / 1000:g} s, without a new offer",
+        unit="%",
+        better=Better.HIGHER,
+        value=series(case.key, (trial.hearing.heard_again_percent for trial in trials)),
+        floor=series(FLOOR, (trial.hearing.heard_again_percent for trial in floors)),
+        is_paired=True,
+        accounts=accounts_of(trials),
+        problem=problem_of(trials, floors),
+        note=case.note,
+    )
+
+
+def curve_of(prefix: str, title: str, trials: Mapping[str, Sequence[Trial]]) -> Curve:
+    """The gap that each share of the calls does not exceed."""
+    lines = tuple(
+        Line(name, SHARES, tuple(tuple(trial.hearing.gap_ms(share) for trial in each) for share in SHARES))
+        for name, each in trials.items()
+    )
+    return Curve(prefix, title, "% of calls that are silent no longer", "ms of silence", lines)
+
+
+def lost_per_call(trial: Trial) -> float:
+    """Both ways."""
+    return trial.hearing.lost / len(trial.hearing.calls)
+
+
+def accounts_of(trials: Sequence[Trial]) -> tuple[Account, ...]:
+    """Media of all trials. More refused than lost would show as less than nothing gone, and fail the figure."""
+    ended = {
+        "arrived": sum(trial.hearing.sent - trial.hearing.lost for trial in trials),
+        "refused and counted by a relay that did not know the call": sum(trial.refused for trial in trials),
+        "sent to nobody, or gone with process or host": sum(trial.gone for trial in trials),
+    }
+    return (Account("packets of media sent", sum(trial.hearing.sent for trial in trials), ended),)
+
+
+def problem_of(trials: Sequence[Trial], floors: Sequence[Trial]) -> str:
+    """The first reason why these say nothing."""
+    return next((trial.problem for trial in (*trials, *floors) if trial.problem), "")

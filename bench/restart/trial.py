@@ -1,0 +1,121 @@
+"""One stretch of calls, in the middle of which something happens.
+
+Lives here: letting calls talk and check while it happens, and what makes the stretch void. Must not live here: what
+happens (cases), figures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from bench.load.callers.crowd import Crowd
+from bench.load.callers.result import Result
+from bench.load.callers.shape import FRAME_US, Shape, Talk, Target
+from bench.load.failure import BenchFailure
+from bench.restart.heard import Hearing, read_hearing
+
+CHECK_EVERY_MS: Final = 2500
+"""A browser checks a pair that works so often (Chromium: STABLE_WRITABLE_CONNECTION_PING_INTERVAL)."""
+HAPPENS_AFTER_S: Final = 0.2
+LATE_MAX_US: Final = FRAME_US / 2
+"""A generator later than half a frame at p99 has made gaps of its own."""
+
+Happening = Callable[[], None]
+
+
+def nothing() -> None:
+    """Happens in a stretch that is a floor."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was heard, and why it might not count."""
+
+    hearing: Hearing
+    refused: int
+    """Lost packets that a relay refused and counted."""
+    problem: str
+
+    @property
+    def gone(self) -> int:
+        """Lost packets that no relay counted: sent while there was none, or gone with its process or host."""
+        return self.hearing.lost - self.refused
+
+
+class Callers(AbstractContextManager["Callers"]):
+    """Calls that stand, whose silence is told."""
+
+    def __init__(self, shape: Shape, target: Target) -> None:
+        if shape.heard is None:
+            raise BenchFailure("nobody would hear a silence")
+        self._heard: Path = shape.heard
+        self._heard.parent.mkdir(parents=True, exist_ok=True)
+        self._heard.unlink(missing_ok=True)
+        self.name = target.name
+        self._crowd = Crowd(shape, target)
+
+    def __enter__(self) -> Self:
+        try:
+            self._crowd.open_all()
+            self._crowd.warm()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._crowd.stop()
+        self._heard.unlink(missing_ok=True)
+
+    def renew(self) -> None:
+        """Other clients, whom no relay has seen: each call is opened from a new address."""
+        self._crowd.renew()
+        self._crowd.open_all()
+        self._crowd.warm()
+
+    def talk(self, duration_ms: int) -> tuple[Hearing, Result]:
+        """Media both ways and checks, open loop; blocks until what arrives has arrived."""
+        calls = self._crowd.shape.calls
+        result = self._crowd.talk(Talk(calls, duration_ms, check_every_ms=CHECK_EVERY_MS))
+        return read_hearing(self._heard, calls), result
+
+
+def stretch(
+    callers: Callers, thread: ThreadPoolExecutor, duration_ms: int, happening: Happening, refused: Callable[[], int]
+) -> Trial:
+    """The calls talk; shortly after they began, it happens. `refused` says what relays have counted until then."""
+    before = refused()
+    happened = thread.submit(after, HAPPENS_AFTER_S, happening)
+    hearing, result = callers.talk(duration_ms)
+    problem = problem_of(result) if happened.done() else "the calls had ended before it was over"
+    happened.result()
+    return Trial(hearing, refused() - before, problem)
+
+
+def after(seconds: float, happening: Happening) -> None:
+    """Waits, then lets it happen."""
+    time.sleep(seconds)
+    happening()
+
+
+def problem_of(result: Result) -> str:
+    """Why what was heard says nothing of a relay; empty when it does. Loss is no such reason, nor is a generator that
+    was late by a share of a frame: the floor has the same."""
+    late_us = max(way.late.percentile_us(99) for way in (result.up, result.down))
+    counts = {
+        "dropped at the generator's own sockets": result.own_drops,
+        "not taken by the kernel": result.refused,
+        "never left": sum(way.due - way.sent - way.unready for way in (result.up, result.down)) - result.refused,
+        "due while nobody had said where to": result.down.unready + result.up.unready,
+        "arrived at the address of another call": result.down.misdelivered,
+    }
+    found = [f"{count:,} packets {what}" for what, count in counts.items() if count]
+    if late_us > LATE_MAX_US:
+        found.append(f"the generator was {late_us / 1000:.1f} ms behind its schedule at p99")
+    return "; ".join(found)
