@@ -16,6 +16,7 @@ from bench.calls import scenarios as calls
 from bench.gate.measure import PHASES, measure_all
 from bench.load import scenarios as load
 from bench.peers import scenarios as peers
+from bench.restart import scenarios as restart
 from bench.scenario import Length, Scenario
 
 
@@ -100,6 +101,17 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "What an agent costs: these echo or play a tone.",
         (130, 200),
         calls.SCENARIOS,
+    ),
+    _relay(
+        "restart",
+        "Restart gaps",
+        "How long a call is silent when a relay's worker is killed, when a new release takes over, when everything is "
+        "stopped and started, when flows or the host are lost: the longest silence of each call, with the means of "
+        "recovery and without, beside the published recipe.",
+        "What a kill or an upgrade costs the people who are talking, on one machine.",
+        "How soon another host is found: routes and addresses move as fast as an operator's network lets them.",
+        (40, 90),
+        restart.SCENARIOS,
     ),
     _peers(
         "peers",
