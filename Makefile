@@ -127,8 +127,12 @@ evidence: setup ## make docs/evidence and the documents' numbers from two full r
 	$(BIN)/python -m pytest -q tests/rules/test_evidence.py
 
 .PHONY: bench-gate
-bench-gate: setup packages-bench ## instructions per packet, exact; fails above the budget
+bench-gate: setup packages-bench ## counts per packet, exact, and CPU time beside C floors; fails above the budget
 	$(BIN)/python -m bench.gate
+
+.PHONY: bench-micro
+bench-micro: setup ## the micro benchmarks against their saved baseline; fails when one is slower
+	$(BIN)/python -m bench.micro
 
 # Units that reach nothing compiled of ours: the sanitizers would watch other people's code, and make its time theirs.
 NOT_COMPILED := agent* association audio_files bench_calls certificate data_channel* dcep demo_page dtls* http_* \
