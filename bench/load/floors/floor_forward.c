@@ -13,7 +13,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PEERS_MAX 64
+/* as many as a relay may know */
+#define PEERS_MAX 1024
 
 static uint8_t slots[FLOOR_BATCH][FLOOR_SLOT];
 static struct sockaddr_in sources[FLOOR_BATCH];
@@ -76,14 +77,16 @@ int main(int argc, char **argv)
     uint64_t peer_count = fr_option_number(argc, argv, "--peers", 1);
     struct fr_traffic traffic;
     fr_traffic_open(&traffic, argc, argv);
-    for (uint32_t k = 0; k < PEERS_MAX; k++) {
+    if (peer_count < 1 || peer_count > PEERS_MAX)
+        fr_fail("peers");
+    for (uint32_t k = 0; k < peer_count; k++) {
         peers[k] = first;
         peers[k].sin_addr.s_addr = htonl(ntohl(first.sin_addr.s_addr) + k);
     }
     fr_lookup_open(traffic.flows);
     for (uint32_t i = 0; i < traffic.flows; i++) {
         struct sockaddr_in client = fr_traffic_client(&traffic, i);
-        fr_lookup_insert(&client, (uint32_t)(i % (peer_count < PEERS_MAX ? peer_count : PEERS_MAX)));
+        fr_lookup_insert(&client, (uint32_t)(i % peer_count));
     }
     int fd = fr_open_udp(&local);
     fr_stop_on_signals();
