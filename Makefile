@@ -35,8 +35,8 @@ help: ## list the targets
 setup: $(VENV)/.built ## packages, environment and extensions (instant when nothing changed)
 
 # Asked every time, since it costs milliseconds and a stamp would outlive a removed package.
-.PHONY: packages-build packages-fuzz packages-bench packages-deploy packages-browser
-packages-build packages-fuzz packages-bench packages-deploy packages-browser: packages-%:
+.PHONY: packages-build packages-fuzz packages-bench packages-deploy packages-browser packages-peers
+packages-build packages-fuzz packages-bench packages-deploy packages-browser packages-peers: packages-%:
 	@PYTHON=$(PYTHON) .ci/packages $*
 
 define make_environment

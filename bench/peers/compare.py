@@ -7,7 +7,7 @@ bars (bench/report), single relays.
 import ipaddress
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from bench.load.candidates import Candidate, Floor
@@ -36,6 +36,12 @@ from bench.peers.ring import Compared, Ring
 from bench.scenario import Step
 
 FASTRELAY = "fastrelay"
+
+
+def fitting(traffic: Traffic, peers: Sequence[Peer]) -> Traffic:
+    """As many flows for all as any one of them has room for."""
+    most = [peer.flows_max for peer in peers if peer.flows_max is not None]
+    return replace(traffic, clients=min([traffic.clients, *most]))
 
 
 @dataclass(frozen=True)

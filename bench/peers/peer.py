@@ -54,6 +54,8 @@ class Peer(ABC):
     has_process: bool = True
     # what it queues at most, where its author has set the socket's buffer and no option changes that
     queue_packets: int | None = None
+    # flows it has room for, where that is fewer than a benchmark wants
+    flows_max: int | None = None
 
     @abstractmethod
     def prepare(self) -> str:

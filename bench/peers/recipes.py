@@ -15,6 +15,9 @@ from bench.peers.peer import BUFFER_BYTES, Endpoint, Opening, Route
 
 UVLOOP = "uvloop==0.22.1"
 GO_BATCH = 64
+# collector and scheduler as Go ships them; it finds one processor, to which it is bound before it starts, and takes as
+# many receivers (GOMAXPROCS) as that
+GO_DEFAULTS = {"GOGC": "100", "GOMEMLIMIT": "off", "GODEBUG": ""}
 # by (is_batched, is_shared)
 NOTES = {
     (False, False): "The recipe as published: whoever answers to a flow's socket reaches its client.",
@@ -91,6 +94,10 @@ class GoRelay(ChildPeer):
         """Builds it."""
         go_program("relay")
         return go_version("golang.org/x/net" if self._is_batched else None)
+
+    def environment(self) -> Mapping[str, str]:
+        """Go's own settings, whatever those of the harness."""
+        return GO_DEFAULTS
 
     def command(self, listen: Endpoint, route: Route) -> list[str]:
         """Its options."""

@@ -18,7 +18,7 @@ from typing import Final
 from bench.load.pairs import ROUNDS_MIN
 from bench.load.traffic import Traffic
 from bench.peers.catalogue import GROUPS, PEERS, make_peers
-from bench.peers.compare import FASTRELAY, Plan, compare_down, compare_up
+from bench.peers.compare import FASTRELAY, Plan, compare_down, compare_up, fitting
 from bench.peers.peer import NotRun
 from bench.peers.reference import measure_reference
 from bench.peers.ring import Compared
@@ -74,10 +74,12 @@ EFFORTS: Final[Mapping[Length, Effort]] = {
 def measure_way(way: str, length: Length, step: Step) -> Measured:
     """One way of the packets, group by group; a group's figures are to the fastrelay that took turns with it."""
     compare, bars = {"up": (compare_up, UP_BARS), "down": (compare_down, DOWN_BARS)}[way]
-    effort, traffic = EFFORTS[length], TRAFFIC[way]
+    effort = EFFORTS[length]
     done = []
     for number, group in enumerate(effort.groups):
-        plan = Plan(make_peers(group), traffic, effort.rounds, effort.drains, is_beside_floor=number == 0)
+        peers = make_peers(group)
+        traffic = fitting(TRAFFIC[way], peers)
+        plan = Plan(peers, traffic, effort.rounds, effort.drains, is_beside_floor=number == 0)
         done.append(measured_of(f"peers-{way}", describe(way, traffic), compare(plan, step), bars))
     return Measured(
         figures=[figure for each in done for figure in each.figures],

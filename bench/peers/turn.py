@@ -3,10 +3,12 @@
 Lives here: how they are started. Must not live here: their clients (turn_client.py).
 """
 
+from collections.abc import Mapping
+
 from bench.peers.child_peer import ChildPeer
 from bench.peers.install import debian, go_program, go_version
 from bench.peers.peer import BUFFER_BYTES, Endpoint, Opening, Route
-from bench.peers.recipes import text
+from bench.peers.recipes import GO_DEFAULTS, text
 from bench.peers.running import OUT
 from bench.peers.turn_client import PASSWORD, REALM, USER
 
@@ -53,6 +55,10 @@ class Pion(ChildPeer):
         """Builds it."""
         go_program("turn")
         return go_version("github.com/pion/turn/v4")
+
+    def environment(self) -> Mapping[str, str]:
+        """Go's own settings, whatever those of the harness."""
+        return GO_DEFAULTS
 
     def command(self, listen: Endpoint, route: Route) -> list[str]:
         """Its options."""
