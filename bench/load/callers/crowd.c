@@ -85,8 +85,8 @@ uint32_t fr_crowd_arrive(struct fr_crowd *crowd, enum fr_direction way, const ui
         return CROWD_NOBODY;
     }
     struct fr_call *call = &crowd->calls[mark.call];
-    if (end_be && end_be != fr_crowd_client_be(crowd, call))
-        counts->misdelivered++;
+    bool is_elsewhere = end_be && end_be != fr_crowd_client_be(crowd, call);
+    counts->misdelivered += is_elsewhere;
     struct fr_window window = {call->mask[way], call->next[way]};
     enum fr_arrival arrival = fr_window_add(&window, mark.number);
     call->mask[way] = window.mask;
@@ -97,7 +97,7 @@ uint32_t fr_crowd_arrive(struct fr_crowd *crowd, enum fr_direction way, const ui
     if (arrival != ARRIVAL_FIRST && arrival != ARRIVAL_OVERTAKEN)
         return mark.call;
     counts->first++;
-    if (crowd->hearing)
+    if (crowd->hearing && !is_elsewhere)
         fr_heard_packet(&crowd->hearing->calls[mark.call], way, at_ns);
     crowd->counts.backwards += at_ns < mark.due_ns;
     fr_histogram_add(&crowd->page->histogram[LATENCY_UP + way], at_ns > mark.due_ns ? at_ns - mark.due_ns : 0);
