@@ -19,8 +19,10 @@ SHARES: Final = (0.0, 1.0, 5.0, *(float(share) for share in range(10, 100, 10)),
 
 def figures_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[Trial]) -> list[Figure]:
     """The gaps, the loss, and the calls that go on."""
-    found = gaps_of(prefix, case, trials, floors) if case.ends else []
-    return [*found, loss_of(prefix, case, trials, floors), again_of(prefix, case, trials, floors)]
+    again = again_of(prefix, case, trials, floors)
+    if not case.ends:
+        return [again]
+    return [*gaps_of(prefix, case, trials, floors), loss_of(prefix, case, trials, floors), again]
 
 
 def gaps_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[Trial]) -> list[Figure]:
@@ -34,7 +36,7 @@ def gaps_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[T
             floor=series(FLOOR, (trial.hearing.gap_ms(percent) for trial in floors)),
             is_paired=True,
             accounts=accounts_of(trials),
-            problem=problem_of(trials, floors),
+            problem=problem_of(case, trials, floors),
             note=case.note,
             is_headline=case.is_headline and name == "p99",
         )
@@ -52,7 +54,7 @@ def loss_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[T
         floor=series(FLOOR, (lost_per_call(trial) for trial in floors)),
         bar=Bar(0.0) if case.is_lossless else None,
         accounts=accounts_of(trials),
-        problem=problem_of(trials, floors),
+        problem=problem_of(case, trials, floors),
         note="100 packets are one second of both ways",
     )
 
@@ -68,7 +70,7 @@ def again_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[
         floor=series(FLOOR, (trial.hearing.heard_again_percent for trial in floors)),
         is_paired=True,
         accounts=accounts_of(trials),
-        problem=problem_of(trials, floors),
+        problem=problem_of(case, trials, floors),
         note=case.note,
     )
 
@@ -92,11 +94,15 @@ def accounts_of(trials: Sequence[Trial]) -> tuple[Account, ...]:
     ended = {
         "arrived": sum(trial.hearing.sent - trial.hearing.lost for trial in trials),
         "refused and counted by a relay that did not know the call": sum(trial.refused for trial in trials),
+        "came to another call's client": sum(trial.misdelivered for trial in trials),
         "sent to nobody, or gone with process or host": sum(trial.gone for trial in trials),
     }
     return (Account("packets of media sent", sum(trial.hearing.sent for trial in trials), ended),)
 
 
-def problem_of(trials: Sequence[Trial], floors: Sequence[Trial]) -> str:
+def problem_of(case: Case, trials: Sequence[Trial], floors: Sequence[Trial]) -> str:
     """The first reason why these say nothing."""
+    misdelivered = sum(trial.misdelivered for trial in trials)
+    if case.is_ours and misdelivered:
+        return f"{misdelivered:,} packets came to another call's client"
     return next((trial.problem for trial in (*trials, *floors) if trial.problem), "")

@@ -69,8 +69,8 @@ class Host:
 
     def _join(self) -> None:
         ours = f"10.9.{self._number}.1"
-        # nobody has to be asked for a neighbour on a link of two, and a dead one is not noticed by asking; both ends have
-        # one hardware address, since a device without ARP sends to its own
+        # nobody has to be asked for a neighbour on a link of two, and a dead one is not noticed by asking; a device
+        # without ARP sends to its own hardware address, so both ends have the same
         ends = ["address", MAC, "type", "veth", "peer", "name", "uplink", "address", MAC, "netns", self._namespace]
         ip("link", "add", self._link, *ends)
         ip("link", "set", "dev", self._link, "arp", "off", "up")

@@ -29,7 +29,7 @@ from bench.restart.cases import ALONE, HOST, PEER, QUIET, RELAY_CHECK, Case, Eff
 from bench.restart.figures import curve_of, figures_of
 from bench.restart.network import own_network
 from bench.restart.relay import Setup
-from bench.restart.trial import Callers, Happening, Trial, nothing, stretch
+from bench.restart.trial import LATE_MAX_TOGETHER_US, Callers, Happening, Trial, nothing, stretch
 from bench.scenario import Step
 
 ANYCAST, ANYCAST_ALONE = "198.51.100.1", "198.51.100.2"
@@ -88,6 +88,7 @@ def at_once(parts: list[Part], threads: ThreadPoolExecutor, into: dict[str, list
             QUIET.duration_ms if is_quiet else part.case.duration_ms,
             nothing if is_quiet else part.happening,
             part.refused,
+            LATE_MAX_TOGETHER_US,
         )
         for part in parts
     ]
