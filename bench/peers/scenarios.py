@@ -46,6 +46,7 @@ HEADLINE: Final = "go-single-flow"
 TRAFFIC: Final = {"up": Traffic(4096, 8, 60, 200), "down": Traffic(4096, 1, 60, 200)}
 """The same calls both ways, of sizes that Opus packets of speech have; down each relay has one transceiver alone."""
 KERNEL: Final = "peers-kernel"
+LEFT_OUT: Final = "only in make bench-full"
 
 Comparing = Callable[[Plan, Step], Compared]
 
@@ -81,10 +82,12 @@ def measure_way(way: str, length: Length, step: Step) -> Measured:
         traffic = fitting(TRAFFIC[way], peers)
         plan = Plan(peers, traffic, effort.rounds, effort.drains, is_beside_floor=number == 0)
         done.append(measured_of(f"peers-{way}", describe(way, traffic), compare(plan, step), bars))
+    taking_part = {name for group in effort.groups for name in group}
+    left_out = {name: LEFT_OUT for group in GROUPS for name in group if name not in taking_part}
     return Measured(
         figures=[figure for each in done for figure in each.figures],
         versions={name: version for each in done for name, version in each.versions.items()},
-        not_run={name: reason for each in done for name, reason in each.not_run.items()},
+        not_run=left_out | {name: reason for each in done for name, reason in each.not_run.items()},
     )
 
 

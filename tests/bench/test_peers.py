@@ -169,6 +169,14 @@ def test_the_kernel_translates_both_ways(name: str) -> None:
             assert client.recvfrom(2048) == (b"down", peer.client_endpoints()[0])
 
 
+@pytest.mark.parametrize(
+    ("version", "is_enough"),
+    [("go1.19.8", False), ("go1.23.12", False), ("go1.24", True), ("go1.26.8\n", True), ("devel go1.27-3c1", True)],
+)
+def test_a_go_older_than_our_modules_is_not_used(version: str, is_enough: bool) -> None:
+    assert install.is_new_enough(version) is is_enough
+
+
 def test_a_relay_without_a_process_is_not_drained() -> None:
     with pytest.raises(NotRun, match="no process"):
         begin(PEERS["direct"](), Traffic(1), Route(clients=1))
