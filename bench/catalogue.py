@@ -15,6 +15,7 @@ from typing import Final
 from bench.calls import scenarios as calls
 from bench.gate.measure import PHASES, measure_all
 from bench.load import scenarios as load
+from bench.load.callers import curves
 from bench.peers import scenarios as peers
 from bench.restart import scenarios as restart
 from bench.scenario import Length, Scenario
@@ -83,6 +84,16 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "That one machine carries a million calls: their packets are more than any core forwards.",
         (30, 40),
         _named(load.SCENARIOS, "million", "admission"),
+    ),
+    _relay(
+        "curves",
+        "Scale curves",
+        "How the cost of a packet grows with calls, sizes, transceivers and workers, what a flow needs of memory, and how "
+        "many new clients a second are let in.",
+        "Where cost stays flat as work grows, and where it does not.",
+        "Anything about more cores than this machine has: the curve ends with them.",
+        (40, 200),
+        curves.SCENARIOS,
     ),
     _relay(
         "instructions",
