@@ -1,0 +1,69 @@
+"""The saved baseline of the micro benchmarks, and how a run compares with it.
+
+Lives here: ratios, margins and verdicts. Must not live here: running anything (__main__).
+
+What is saved is no time but a ratio: the fastest round of a benchmark to the fastest of a reference timed beside it.
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+BASELINE: Final = Path(__file__).with_name("baseline.json")
+MARGIN: Final = 0.25
+"""Above the highest ratio of the runs that made the baseline: what this machine's neighbours do to a microsecond."""
+MARGIN_ELSEWHERE: Final = 1.0
+"""On another processor or Python the ratios are others: only what has doubled is told."""
+NS_PER_S: Final = 1e9
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The ratios of several runs, and where they are of."""
+
+    processor: str
+    python: str
+    ratios: dict[str, float]
+
+    def margin_on(self, processor: str) -> float:
+        """What may be added to the ratios here."""
+        is_home = (processor, python_version()) == (self.processor, self.python)
+        return MARGIN if is_home else MARGIN_ELSEWHERE
+
+
+def python_version() -> str:
+    """Without the patch level, which changes no interpreter's speed."""
+    return ".".join(platform.python_version_tuple()[:2])
+
+
+def read_baseline(path: Path = BASELINE) -> Baseline:
+    """The committed one."""
+    return Baseline(**json.loads(path.read_text()))
+
+
+def write_baseline(baseline: Baseline, path: Path = BASELINE) -> None:
+    """Sorted, so that a change of one is a diff of one line."""
+    path.write_text(json.dumps(asdict(baseline), indent=1, sort_keys=True) + "\n")
+
+
+def ratios_of(report: Path) -> dict[str, float]:
+    """What pytest-benchmark's JSON says, by test."""
+    found = json.loads(report.read_text())["benchmarks"]
+    return {
+        each["fullname"].rpartition("/")[2]: each["stats"]["min"] * NS_PER_S / each["extra_info"]["reference_ns"]
+        for each in found
+    }
+
+
+def slower(ratios: Mapping[str, float], baseline: Baseline, margin: float) -> dict[str, float]:
+    """By how much each is above what it may be; a benchmark that the baseline does not know cannot be judged."""
+    if unknown := sorted(set(ratios) - set(baseline.ratios)):
+        raise KeyError(f"no baseline for {', '.join(unknown)}: python -m bench.micro --save")
+    return {
+        name: ratio / baseline.ratios[name] - 1
+        for name, ratio in ratios.items()
+        if ratio > baseline.ratios[name] * (1 + margin)
+    }
