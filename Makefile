@@ -112,7 +112,6 @@ format: setup ## let ruff format the Python
 .PHONY: bench bench-full
 bench: setup packages-bench packages-browser ## the report in about ten minutes: relay, calls, other relays, each beside its floor
 	$(BIN)/python -m bench $(BENCH_ARGS) $(ALSO_MISSED)
-	$(BIN)/python -m pytest bench/micro
 
 bench-full: setup packages-bench packages-browser ## the report with every peer, every curve and more rounds: about 22 minutes
 	$(BIN)/python -m bench --full $(BENCH_ARGS) $(ALSO_MISSED)

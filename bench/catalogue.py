@@ -88,8 +88,8 @@ CHAPTERS: Final[Sequence[Chapter]] = (
     _relay(
         "curves",
         "Scale curves",
-        "How the cost of a packet grows with calls, sizes, transceivers and workers, what a flow needs of memory, and how "
-        "many new clients a second are let in.",
+        "How the cost of a packet grows with calls, sizes, transceivers and workers, what a flow needs of memory, and "
+        "how many new clients a second are let in.",
         "Where cost stays flat as work grows, and where it does not.",
         "Anything about more cores than this machine has: the curve ends with them.",
         (40, 200),
