@@ -56,7 +56,7 @@ def read_card() -> Card:
         python=platform.python_version(),
         compiler=first_line([os.environ.get("CC", "cc"), "--version"]),
         rmem_max=int(Path("/proc/sys/net/core/rmem_max").read_text()),
-        load_average_before=os.getloadavg()[0],
+        load_average_before=round(os.getloadavg()[0], 2),
         commit=commit(),
         is_dirty=is_dirty(),
         measured_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -31,6 +31,10 @@ LINE_ROWS: Final = 0.42
 TICKS: Final = 5
 """At most: more of them run into each other."""
 ROW_IN: Final = 0.44
+LEGEND_COLUMNS: Final = 2
+LEGEND_ROW_IN: Final = 0.2
+STYLES: Final = ("-", "--", ":")
+"""When there are more lines than colours."""
 MANY_SAMPLES: Final = 40
 """From here on a distribution says more than dots."""
 TOP_ROW: Final = -1.0
@@ -236,19 +240,20 @@ def _distribution(figure: Figure) -> Chart:
 
 
 def _curve(curve: Curve) -> Chart:
-    """Medians joined, with a band from lowest to highest."""
-    canvas, axes = _canvas(3.0)
+    """Medians joined, with a band from lowest to highest. Names stand below: beside the lines they would meet."""
+    legend_rows = ceil(len(curve.lines) / LEGEND_COLUMNS)
+    canvas, axes = _canvas(2.6 + LEGEND_ROW_IN * legend_rows)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
-    for line, colour in zip(curve.lines, [SERIES[at % len(SERIES)] for at in range(len(curve.lines))], strict=True):
+    for at, line in enumerate(curve.lines):
+        colour, style = SERIES[at % len(SERIES)], STYLES[at // len(SERIES) % len(STYLES)]
         spreads = [spread for samples in line.y if (spread := spread_of(samples)) is not None]
-        axes.plot(line.x, [each.middle for each in spreads], color=colour, linewidth=1.9, marker="o", markersize=3.5)
+        middles = [each.middle for each in spreads]
+        axes.plot(
+            line.x, middles, color=colour, linestyle=style, linewidth=1.9, marker="o", markersize=3.5, label=line.name
+        )
         axes.fill_between(
             line.x, [each.low for each in spreads], [each.high for each in spreads], color=colour, alpha=0.16, lw=0
         )
-        axes.annotate(
-            line.name, (line.x[-1], spreads[-1].middle), (0, 6), textcoords="offset points", color=INK,
-            fontsize=TEXT_PT, ha="right",
-        )  # fmt: skip
     if curve.is_log_x:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda x, _: number(x))
@@ -256,5 +261,6 @@ def _curve(curve: Curve) -> Chart:
     axes.set_ylim(bottom=0)
     axes.set_xlabel(curve.x_label, color=SOFT, fontsize=TEXT_PT)
     axes.set_title(curve.y_label, color=SOFT, fontsize=TEXT_PT, loc="left")
+    canvas.legend(loc="outside lower left", ncols=LEGEND_COLUMNS, frameon=False, labelcolor=INK, fontsize=TEXT_PT)
     caption = "Lines join medians; the band reaches from the lowest sample to the highest."
     return Chart(curve.title, as_svg(canvas, curve.title), f"{curve.note} {caption}".strip())

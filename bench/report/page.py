@@ -23,7 +23,6 @@ from bench.report.wording import (
     cells,
     duration,
     judged_text,
-    judges_ratio,
     number,
     outcome,
 )
@@ -117,8 +116,6 @@ def _tiles(run: Run) -> str:
 
 def _tile(figure: Figure) -> str:
     value, _, unit = judged_text(figure).partition(" ")
-    if judges_ratio(figure) and figure.floor is not None:
-        unit = f"× {figure.floor.name}"
     if figure.verdict is Verdict.FAILED:
         value, unit = "–", "failed to measure"
     bar = f"<span>bar {escape(bar_text(figure))}</span>" if figure.bar is not None else ""
