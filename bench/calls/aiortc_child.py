@@ -2,6 +2,8 @@
 
 Lives here: its usual echo, as its own examples have it: the received track is the sent one. Frames are decoded and
 encoded again, because that is what its tracks are. Must not live here: anything of ours but the ready line.
+
+python -m bench.calls.aiortc_child [HTTP-PORT]
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ async def serve() -> None:
     application.on_shutdown.append(echo.close)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, ADDRESS, 0)
+    site = web.TCPSite(runner, ADDRESS, int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     await site.start()
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from bench.calls.description import PAYLOAD_TYPE, Ours, Theirs
+from bench.calls.ping import Pings
 from fastrelay.errors import FastrelayError, WireError
 from fastrelay.transceiver.dtls import DtlsContexts, DtlsEndpoint, DtlsRole, DtlsState
 from fastrelay.transceiver.srtp import SrtpInbound, SrtpOutbound
@@ -52,13 +53,20 @@ class Caller:
         self.answer = ""
         self.asked_s = now_s
         self.answered_s = 0.0
+        self.checked_s = 0.0
+        """The first check was answered."""
         self.up_s = 0.0
+        self.spoke_s = 0.0
+        self.heard_s = 0.0
+        """The first frame sent, and the first heard."""
         self.due_s = float("inf")
         self.inbound: SrtpInbound | None = None
         self.outbound: SrtpOutbound | None = None
         self.next_timestamp = 0
         self.arrivals: list[tuple[int, int]] | None = None
         """While it is watched: sequence number and the kernel's arrival time in nanoseconds, of each frame."""
+        self.pings: Pings | None = None
+        """While it says what can be recognised when it comes back."""
         self.strange = 0
         self._contexts = contexts
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -154,6 +162,7 @@ class Caller:
             return
         if self.stage is Stage.CHECKING and self._dtls is not None:
             self.stage = Stage.HANDSHAKING
+            self.checked_s = now_s
             # at once: the second check nominates
             self._check_due_s = now_s
             self._dtls.start(now_s)

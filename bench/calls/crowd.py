@@ -32,6 +32,14 @@ EDGE_NS = 100_000_000
 """Watched before and behind a window, so that its edges cut nothing off."""
 
 
+def ns_of(stamp: bytes) -> int:
+    """The kernel's time stamp."""
+    seconds: int
+    nanoseconds: int
+    seconds, nanoseconds = STAMP.unpack(stamp)
+    return seconds * 1_000_000_000 + nanoseconds
+
+
 class Crowd:
     """Callers of one server."""
 
@@ -39,9 +47,10 @@ class Crowd:
         self.callers: dict[int, Caller] = {}
         self.late_slots = self.slots = self.refused = 0
         self._signalling = Signalling(url)
+        self._epoll = select.epoll()
+        self._epoll.register(self._signalling.fileno(), select.EPOLLIN)
         self._contexts = DtlsContexts(Certificate.generate(time.time()))
         self._payloads = payloads
-        self._epoll = select.epoll()
         self._by_descriptor: dict[int, Caller] = {}
         self._speaking: list[list[Caller]] = [[] for _ in range(SLOTS)]
         self._slot = int(time.monotonic() / SLOT_S)
@@ -52,8 +61,8 @@ class Crowd:
 
     def close(self) -> None:
         self.hang_up(list(self.callers.values()))
-        self._signalling.close()
         self._epoll.close()
+        self._signalling.close()
 
     # --- orders
 
@@ -73,16 +82,27 @@ class Crowd:
         """From now on it sends a frame every 20 ms."""
         min(self._speaking, key=len).append(caller)
 
+    def hush(self, callers: list[Caller]) -> None:
+        """From now on they send none."""
+        quiet = set(callers)
+        for slot in self._speaking:
+            slot[:] = [caller for caller in slot if caller not in quiet]
+
     def hang_up(self, callers: list[Caller]) -> None:
         now_s = time.monotonic()
         leaving = set(callers)
-        for slot in (*self._speaking, *self._waiting):
+        self.hush(callers)
+        for slot in self._waiting:
             slot[:] = [caller for caller in slot if caller not in leaving]
         for caller in callers:
             del self.callers[caller.number]
             del self._by_descriptor[caller.fileno()]
             self._starting.discard(caller)
             caller.hang_up(now_s)
+
+    def say(self, payloads: list[bytes]) -> None:
+        """What those who speak say from now on."""
+        self._payloads = payloads
 
     def watch(self, callers: list[Caller], is_on: bool) -> None:
         for caller in callers:
@@ -111,12 +131,25 @@ class Crowd:
             self._look_s = now_s + SLOT_S
             self._look(now_s)
 
+    def _take_answers(self) -> None:
+        for answer in self._signalling.answers():
+            caller = self.callers.get(answer.number)
+            if caller is None:
+                continue
+            if answer.problem:
+                caller.fail(answer.problem)
+            else:
+                caller.take_answer(answer.text, answer.at_s)
+
     def _receive(self, events: list[tuple[int, int]], now_s: float) -> None:
         """One datagram of each socket that has some; all audio is opened at once."""
         owners: list[tuple[Caller, bytes]] = []
         sealed: list[tuple[SrtpInbound, bytes]] = []
         for descriptor, _ in events:
-            caller = self._by_descriptor[descriptor]
+            caller = self._by_descriptor.get(descriptor)
+            if caller is None:
+                self._take_answers()
+                continue
             try:
                 data, ancillary, _, _ = caller.receive(DATAGRAM_MAX_BYTES, ANCILLARY_BYTES)
             except (BlockingIOError, ConnectionRefusedError):
@@ -132,9 +165,13 @@ class Crowd:
         for (caller, stamp), packet in zip(owners, open_rtp(sealed, int(now_s * 1e6)), strict=True):
             if not isinstance(packet, RtpPacket):
                 self.refused += 1
-            elif caller.arrivals is not None:
-                seconds, nanoseconds = STAMP.unpack(stamp)
-                caller.arrivals.append((packet.extended_sequence, seconds * 1_000_000_000 + nanoseconds))
+                continue
+            caller.heard_s = caller.heard_s or now_s
+            if caller.arrivals is not None:
+                at_ns = ns_of(stamp)
+                caller.arrivals.append((packet.extended_sequence, at_ns))
+                if caller.pings is not None:
+                    caller.pings.hear(len(packet.payload), at_ns)
 
     def _speak_slot(self, now_s: float) -> None:
         self.slots += 1
@@ -148,21 +185,16 @@ class Crowd:
                 batch.append((caller.outbound, payload, caller.next_timestamp, caller.next_timestamp == 0))
                 caller.next_timestamp = (caller.next_timestamp + SAMPLES_PER_FRAME) & 0xFFFF_FFFF
         for caller, packet in zip(senders, seal_rtp(batch), strict=True):
+            if caller.pings is not None:
+                caller.pings.say(len(payload), time.time_ns())
+            caller.spoke_s = caller.spoke_s or now_s
             try:
                 caller.send(packet)
             except (BlockingIOError, ConnectionRefusedError):
                 caller.strange += 1
 
     def _look(self, now_s: float) -> None:
-        """Answers that have come; callers with something due."""
-        for answer in self._signalling.answers():
-            caller = self.callers.get(answer.number)
-            if caller is None:
-                continue
-            if answer.problem:
-                caller.fail(answer.problem)
-            else:
-                caller.take_answer(answer.text, now_s)
+        """Callers with something due."""
         for caller in [*self._starting]:
             if caller.stage in (Stage.UP, Stage.FAILED):
                 self._starting.discard(caller)

@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -31,23 +32,24 @@ SETTLED = (Stage.UP, Stage.FAILED)
 class Orders:
     """What the parent may ask for."""
 
+    orders = frozenset({"open", "watch", "close"})
+    immediate: frozenset[str] = frozenset()
+    """Those that come while something happens which must not be missed."""
+
     def __init__(self, crowd: Crowd) -> None:
-        self._crowd = crowd
+        self.crowd = crowd
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        gc.collect()  # here, and not while somebody is watched; what was held up meanwhile is nobody's lateness
-        self._crowd.pass_time(EDGE_NS / 1e9)
-        match order.pop("order"):
-            case "open":
-                return self._open(**order)
-            case "watch":
-                return self._watch(**order)
-            case "close":
-                return self._close(**order)
-            case other:
-                return {"error": f"no such order: {other}"}
+        name = order.pop("order")
+        if name not in self.immediate:
+            gc.collect()  # here, and not while somebody is watched; what was held up meanwhile is nobody's lateness
+            self.crowd.pass_time(EDGE_NS / 1e9)
+        if name not in self.orders:
+            return {"error": f"no such order: {name}"}
+        answer: dict[str, Any] = getattr(self, name)(**order)
+        return answer
 
-    def _open(
+    def open(
         self,
         count: int,
         over_s: float = 0.0,
@@ -58,8 +60,8 @@ class Orders:
         patience_s: float = 20.0,
     ) -> dict[str, Any]:
         """Open calls, evenly over a time; those of the group `watches` are judged meanwhile."""
-        crowd = self._crowd
-        watched = self._of_group(watches)
+        crowd = self.crowd
+        watched = self.of_group(watches)
         slots, late = crowd.slots, crowd.late_slots
         crowd.watch(watched, True)
         crowd.pass_time(EDGE_NS / 1e9 if watched else 0)
@@ -91,9 +93,9 @@ class Orders:
         crowd.hang_up(lost)
         return answer
 
-    def _watch(self, seconds: float, group: str = "main") -> dict[str, Any]:
-        crowd = self._crowd
-        callers = self._of_group(group)
+    def watch(self, seconds: float, group: str = "main") -> dict[str, Any]:
+        crowd = self.crowd
+        callers = self.of_group(group)
         slots, late = crowd.slots, crowd.late_slots
         crowd.watch(callers, True)
         crowd.pass_time(EDGE_NS / 1e9)
@@ -106,16 +108,16 @@ class Orders:
         lost = sum(caller.stage is not Stage.UP for caller in callers)
         return answer | {"late_slots": (crowd.late_slots - late) / max(crowd.slots - slots, 1), "lost_calls": lost}
 
-    def _close(self, group: str = "main", count: int | None = None) -> dict[str, Any]:
-        leaving = self._of_group(group)[:count]
-        self._crowd.hang_up(leaving)
-        return {"closed": len(leaving), "left": len(self._crowd.callers)}
+    def close(self, group: str = "main", count: int | None = None) -> dict[str, Any]:
+        leaving = self.of_group(group)[:count]
+        self.crowd.hang_up(leaving)
+        return {"closed": len(leaving), "left": len(self.crowd.callers)}
 
-    def _of_group(self, group: str) -> list[Caller]:
-        return [caller for caller in self._crowd.callers.values() if caller.group == group]
+    def of_group(self, group: str) -> list[Caller]:
+        return [caller for caller in self.crowd.callers.values() if caller.group == group]
 
 
-def main() -> None:
+def main(make_orders: Callable[[Crowd], Orders] = Orders) -> None:
     """Serve until standard input ends."""
     end_with_parent()
     # a socket for each call
@@ -129,7 +131,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     crowd = Crowd(sys.argv[1], voice())
-    orders = Orders(crowd)
+    orders = make_orders(crowd)
     say({"ready": True})
     try:
         while True:

@@ -74,11 +74,13 @@ class Window:
 class Ensemble:
     """A running server, and callers in a process of their own."""
 
+    child = "bench.calls.crowd_child"
+
     def __init__(self, server: Server) -> None:
         self.server = server
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "bench.calls.crowd_child", self.server.url]
+        command = [sys.executable, "-m", self.child, self.server.url]
         self._callers = Program(command, cpu.OTHERS_CPU, cpu.NICE_RECEIVER)
         keep_time(self._callers.pid)
         return self
@@ -90,7 +92,7 @@ class Ensemble:
 
     def open(self, count: int, over_s: float, **options: Any) -> Opened:
         """Open calls, evenly over a time; the options are those of crowd_child's order."""
-        told = self._ask("open", count=count, over_s=over_s, **options)
+        told = self.ask("open", count=count, over_s=over_s, **options)
         watched = told.get("watched")
         return Opened(
             told["up"],
@@ -111,7 +113,7 @@ class Ensemble:
     def watch(self, seconds: float, group: str = "main") -> Window:
         """Watch those of a group that are up."""
         before_ns, start_s = cpu.cpu_ns(self.server.pid), time.monotonic()
-        told = self._ask("watch", seconds=seconds, group=group)
+        told = self.ask("watch", seconds=seconds, group=group)
         busy = (cpu.cpu_ns(self.server.pid) - before_ns) / 1e9 / (time.monotonic() - start_s)
         return Window(Punctuality.parse(told), told["lost_calls"], told["late_slots"], busy)
 
@@ -126,8 +128,9 @@ class Ensemble:
 
     def close(self, count: int | None = None, group: str = "main") -> None:
         """Hang up, and let the server take it in."""
-        self._ask("close", group=group, count=count)
+        self.ask("close", group=group, count=count)
         time.sleep(SETTLE_S)
 
-    def _ask(self, order: str, **options: Any) -> Mapping[str, Any]:
+    def ask(self, order: str, **options: Any) -> Mapping[str, Any]:
+        """One order to the callers' process, and its answer."""
         return self._callers.ask(json.dumps({"order": order, **options}))

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import queue
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,10 +27,12 @@ class Answer:
     number: int
     text: str
     problem: str
+    at_s: float
+    """When it was there."""
 
 
 class Signalling:
-    """POSTs offers to `url`. Close it: its threads end."""
+    """POSTs offers to `url`. Close it: its threads end. Its descriptor is readable when answers have come."""
 
     def __init__(self, url: str, threads: int = 4) -> None:
         parts = urlsplit(url)
@@ -35,8 +40,12 @@ class Signalling:
         self._asked: queue.SimpleQueue[tuple[int, str, dict[str, Any]] | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._work, name=f"signalling-{each}") for each in range(threads)]
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK)
         for thread in self._threads:
             thread.start()
+
+    def fileno(self) -> int:
+        return self._bell
 
     def ask(self, number: int, offer: str, session: dict[str, Any]) -> None:
         """Send an offer as soon as a connection is free."""
@@ -44,6 +53,8 @@ class Signalling:
 
     def answers(self) -> list[Answer]:
         """Those that have come since."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._bell)  # before looking: what comes afterwards rings again
         found = []
         while not self._answers.empty():
             found.append(self._answers.get())
@@ -54,12 +65,14 @@ class Signalling:
             self._asked.put(None)
         for thread in self._threads:
             thread.join()
+        os.close(self._bell)
 
     def _work(self) -> None:
         connection = http.client.HTTPConnection(self._host, timeout=PATIENCE_S)
         while (wanted := self._asked.get()) is not None:
             number, offer, session = wanted
             self._answers.put(self._try(connection, number, offer, session))
+            os.eventfd_write(self._bell, 1)
         connection.close()
 
     def _try(self, connection: http.client.HTTPConnection, number: int, offer: str, session: dict[str, Any]) -> Answer:
@@ -71,7 +84,7 @@ class Signalling:
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 problem = f"{type(error).__name__}: {error}"
-        return Answer(number, "", problem)
+        return Answer(number, "", problem, time.monotonic())
 
     def _ask(self, connection: http.client.HTTPConnection, number: int, offer: str, session: dict[str, Any]) -> Answer:
         body = json.dumps({"sdp": offer, "session": session})
@@ -79,5 +92,5 @@ class Signalling:
         response = connection.getresponse()
         text = response.read().decode()
         if response.status != CREATED:
-            return Answer(number, "", f"HTTP {response.status}: {text[:200]}")
-        return Answer(number, text, "")
+            return Answer(number, "", f"HTTP {response.status}: {text[:200]}", time.monotonic())
+        return Answer(number, text, "", time.monotonic())

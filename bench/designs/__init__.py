@@ -1,0 +1,1 @@
+"""Three ways to serve the same calls, one beside the other."""

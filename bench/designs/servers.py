@@ -1,0 +1,234 @@
+"""The three designs as running servers: what is started, where, which processes belong to it, and how one dies.
+
+Lives here: a process with a port per call (aiortc), a process with one port (pion), relay and transceiver by their own
+commands. Must not live here: callers (party), what is measured (the scenarios).
+
+Every process of every design runs on one processor, the same for all; callers have the other one.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Final, Protocol, Self
+from urllib.parse import urlsplit
+
+from bench.calls.servers import ADDRESS, SERVER_CPU
+from bench.load import cpu
+from bench.load.build import ROOT
+from bench.load.failure import BenchFailure
+from bench.load.process import Program
+from bench.peers.install import go_program, go_version
+from bench.peers.running import tied
+from fastrelay.routing import KeyRing
+from fastrelay.wire.address import parse_endpoint
+
+PER_SESSION: Final = "port per session (aiortc)"
+SINGLE_PORT: Final = "single port (pion)"
+TIERS: Final = "relay + transceiver"
+PATH: Final = "/v1/realtime/calls"
+GO: Final = ROOT / "bench" / "designs" / "go"
+PION: Final = "github.com/pion/webrtc/v4"
+COMMAND: Final = [sys.executable, "-c", "from fastrelay.cli.main import main; main()"]
+READY_WITHIN_S: Final = 30.0
+STOPPED_WITHIN_S: Final = 10.0
+SERVER: Final = "server"
+RELAY_WORKER, TRANSCEIVER_WORKER, REST = "relay worker", "transceiver worker", "supervisors and admin"
+
+
+class Design(Protocol):
+    """One way to serve calls. Entering it starts it."""
+
+    name: str
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def parts(self) -> Mapping[str, list[int]]:
+        """Every process of it, by what it is."""
+
+    @property
+    def inner_ports(self) -> set[int]:
+        """UDP ports that its own processes have towards one another: no client sends there."""
+
+    def kill(self, part: str) -> None:
+        """SIGKILL."""
+
+    def revive(self) -> None:
+        """Whoever supervises starts it again, where that is not the design's own doing."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Alone:
+    """A design of one process. The harness is its supervisor: it starts it again at once, on the same ports."""
+
+    def __init__(self, name: str, command: Callable[[int, int], list[str]]) -> None:
+        """`command` makes a command line of a port for HTTP and one for media; 0 is any."""
+        self.name = name
+        self._command = command
+
+    def __enter__(self) -> Self:
+        self._program = self._start(0, 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._program.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://{ADDRESS}:{self._program.port()}{PATH}"
+
+    @property
+    def pid(self) -> int:
+        return self._program.pid
+
+    @property
+    def inner_ports(self) -> set[int]:
+        return set()
+
+    @property
+    def parts(self) -> Mapping[str, list[int]]:
+        return {SERVER: [self.pid]}
+
+    def kill(self, part: str) -> None:
+        os.kill(self.parts[part][0], signal.SIGKILL)
+
+    def revive(self) -> None:
+        """On the ports that it had, so that clients need not look for it."""
+        before = self._program
+        before.stop()
+        self._program = self._start(before.port(), int(str(before.ready.get("udp_port", 0))))
+
+    def _start(self, http_port: int, media_port: int) -> Program:
+        return Program([*tied(), *self._command(http_port, media_port)], SERVER_CPU, cpu.NICE_CANDIDATE)
+
+
+def per_session() -> Alone:
+    """aiortc's echo: a socket for each session."""
+    return Alone(PER_SESSION, lambda http, _: [sys.executable, "-m", "bench.calls.aiortc_child", str(http)])
+
+
+def single_port() -> Alone:
+    """pion's: one socket for all. NotRun where it cannot be built."""
+    program = str(go_program("echo", GO))
+
+    def command(http: int, media: int) -> list[str]:
+        return [program, "-http", f"{ADDRESS}:{http}", "-udp", f"{ADDRESS}:{media}"]
+
+    return Alone(SINGLE_PORT, command)
+
+
+def pion_version() -> str:
+    """Of the Go tool and the library."""
+    return go_version(PION, GO)
+
+
+class Command:
+    """A `fastrelay` command that serves, with one worker, and what it says when it does."""
+
+    def __init__(self, log: Path, *arguments: str) -> None:
+        with log.open("wb") as said:
+            self._process = subprocess.Popen(
+                [*tied(), *COMMAND, *arguments], stdout=subprocess.PIPE, stderr=said, start_new_session=True
+            )
+        self.pid = self._process.pid
+        assert self._process.stdout is not None
+        self._out = self._process.stdout
+        cpu.prefer(self.pid, cpu.NICE_CANDIDATE)
+        if not select.select([self._out], [], [], READY_WITHIN_S)[0] or not (line := self._out.readline()):
+            self.stop()
+            raise BenchFailure(f"{arguments[0]} did not start: {log.read_text()[-500:]}")
+        self._ready = line.decode().split()
+
+    def said(self, word: str) -> str:
+        """What stands behind this word in the line that says it is ready."""
+        return self._ready[self._ready.index(word) + 1]
+
+    def children(self) -> list[int]:
+        """Its processes of now."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def stop(self) -> None:
+        """At once, calls or not."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(STOPPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._out.close()
+
+
+class Tiers:
+    """`fastrelay relay` and `fastrelay transceiver`, one worker each, as an operator starts them."""
+
+    name = TIERS
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            folder = Path(undo.enter_context(TemporaryDirectory(prefix="fastrelay-bench-")))
+            keys = folder / "ring.json"
+            KeyRing.new(now_s=int(time.time())).save(keys, is_new=True)
+            shared = ["--trunk", ADDRESS, "--allow", ADDRESS, "--keys", str(keys), "--workers", "1"]
+            relay_own = ["--listen", f"{ADDRESS}:0", "--admin", f"{ADDRESS}:0"]
+            self._relay = Command(folder / "relay.log", "relay", *relay_own, *shared)
+            undo.callback(self._relay.stop)
+            own = ["--http", f"{ADDRESS}:0", "--relay", self._relay.said("clients"), "--admin", f"{ADDRESS}:0"]
+            self._transceiver = Command(folder / "transceiver.log", "transceiver", *own, *shared)
+            undo.callback(self._transceiver.stop)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://{urlsplit(self._transceiver.said('http')).netloc}{PATH}"
+
+    @property
+    def pid(self) -> int:
+        """The process that has the calls."""
+        return self.parts[TRANSCEIVER_WORKER][0]
+
+    @property
+    def inner_ports(self) -> set[int]:
+        return {parse_endpoint(command.said("trunk"))[1] for command in (self._relay, self._transceiver)}
+
+    @property
+    def parts(self) -> Mapping[str, list[int]]:
+        found: dict[str, list[int]] = {RELAY_WORKER: [], TRANSCEIVER_WORKER: [], REST: []}
+        for command, part in ((self._relay, RELAY_WORKER), (self._transceiver, TRANSCEIVER_WORKER)):
+            found[REST].append(command.pid)
+            for pid in command.children():
+                is_admin = b"fastrelay.observe.admin" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                found[REST if is_admin else part].append(pid)
+        return found
+
+    def kill(self, part: str) -> None:
+        os.kill(self.parts[part][0], signal.SIGKILL)
+
+    def revive(self) -> None:
+        """Their own supervisors do."""
