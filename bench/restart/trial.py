@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -52,8 +52,8 @@ class Trial:
         return self.hearing.lost - self.refused - self.misdelivered
 
 
-class Callers(AbstractContextManager["Callers"]):
-    """Calls that stand, whose silence is told."""
+class Callers:
+    """Calls that stand, whose silence is told. A context: they are hung up with it."""
 
     def __init__(self, shape: Shape, target: Target) -> None:
         if shape.heard is None:
@@ -65,15 +65,18 @@ class Callers(AbstractContextManager["Callers"]):
         self._crowd = Crowd(shape, target)
 
     def __enter__(self) -> Self:
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             self._crowd.open_all()
             self._crowd.warm()
-        except BaseException:
-            self.__exit__()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hangs up."""
         self._crowd.stop()
         self._heard.unlink(missing_ok=True)
 
