@@ -40,7 +40,7 @@ class Kind(StrEnum):
     BATCH = "batches half as large"
 
 
-WANTED: Final = {Kind.UNCHANGED: 20, Kind.WORK: 10, Kind.BATCH: 5}
+WANTED: Final = {Kind.UNCHANGED: 20, Kind.WORK: 10, Kind.BATCH: 3}
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def show(console: Console, done: Sequence[Trial], wanted: dict[Kind, int]) -> No
 @click.option("--for-s", "for_s", type=float, default=1200.0, show_default=True, help="Begin no trial after this time.")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), default=RECORD, show_default=True)
 def main(for_s: float, record: Path) -> None:
-    """Run the whole gate 20 times over the relay as it is, 10 times over one made 10 % dearer and 5 times over one
+    """Run the whole gate 20 times over the relay as it is, 10 times over one made 10 % dearer and 3 times over one
     whose batches are half as large.
 
     \b
