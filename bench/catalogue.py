@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Final
 
 from bench.calls import scenarios as calls
+from bench.designs import scenarios as designs
 from bench.gate.measure import PHASES, measure_all
 from bench.load import scenarios as load
 from bench.load.callers import curves
@@ -112,6 +113,16 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "What an agent costs: these echo or play a tone.",
         (130, 200),
         calls.SCENARIOS,
+    ),
+    _calls(
+        "designs",
+        "Old against new",
+        "The same calls on a port for each session (aiortc), on a single-port server, and on relay and transceiver: "
+        "set-up, CPU and memory of a call, frames on time, silence after a restart, ports exposed.",
+        "What each design costs for the same calls on the same machine.",
+        "That one library is better than another: they do more or less than was asked for here.",
+        (60, 120),
+        designs.SCENARIOS,
     ),
     _relay(
         "restart",
