@@ -77,7 +77,15 @@ def _pair(first: Figure, second: Figure | None) -> Pair:
 def _told(figure: Figure | None, basis: Basis) -> Spread | None:
     if figure is None or figure.verdict is Verdict.FAILED:
         return None
-    return figure.ratio() if basis is Basis.RATIO else figure.spread()
+    return _ratio(figure) if basis is Basis.RATIO else figure.spread()
+
+
+def _ratio(figure: Figure) -> Spread | None:
+    """Where value and floor are no pairs, each states its own spread, and the ratio lies within what both allow."""
+    ratio, value, floor = figure.ratio(), figure.spread(), figure.floor_spread()
+    if figure.is_paired or ratio is None or value is None or floor is None or floor.low <= 0:
+        return ratio
+    return Spread(ratio.middle, value.low / floor.high, value.high / floor.low)
 
 
 def _holds(spread: Spread, value: float) -> bool:

@@ -14,7 +14,7 @@ from bench.report.agreement import Basis, Pair, build_agreement, outcome_of, pai
 from bench.report.claims import ClaimError, claims_of, refreshed
 from bench.report.evidence import FILES, NotPublishable, contradictions, publish, why_not
 from bench.report.files import RUN, write_run
-from bench.report.model import Run, Spread
+from bench.report.model import Figure, Run, Series, Spread
 from bench.report.wording import anchor
 from bench.scenario import Length
 from tests.unit.bench_runs import CARD, a_run
@@ -57,6 +57,14 @@ def test_runs_agree_within_the_spread_they_state(both: Pair, agrees: bool) -> No
 
 def test_two_runs_of_one_relay_agree_but_for_the_figure_that_failed() -> None:
     assert [each.key for each in pairs_of(FIRST, SECOND) if not each.agrees] == ["loss/missing"]
+
+
+def test_a_ratio_of_no_pairs_has_the_spread_that_both_sides_allow() -> None:
+    ours, theirs = Series("fastrelay", (90.0, 100.0, 110.0)), Series("aiortc", (2.0, 2.5, 4.0))
+    alone = Figure(key="k", what="w", unit="calls", value=ours, floor=theirs)
+    run = replace(FIRST, sections=(replace(FIRST.sections[0], figures=(alone,)),))
+    (both,) = pairs_of(run, run)
+    assert both.first == Spread(40.0, 22.5, 55.0)
 
 
 def test_a_slower_relay_does_not_agree() -> None:
