@@ -66,31 +66,52 @@ class Cast:
 
 
 def against_others(
-    key: str, what: str, unit: str, samples: Samples, accounts: Mapping[str, Account] | None = None, **more: Any
+    key: str,
+    what: str,
+    unit: str,
+    samples: Samples,
+    accounts: Mapping[str, Account] | None = None,
+    *,
+    note: str = "",
+    headline: str = "",
+    **more: Any,
 ) -> list[Figure]:
-    """Ours beside each other design that took part: the same figure, with another floor. `more` is for Figure."""
+    """Ours beside each other design that took part: the same figure, with another floor.
+
+    The note is shown once. The figure against `headline` goes to the top of the report. `more` is for Figure.
+    """
     counted = accounts or {}
+    others = [name for name in samples if name != TIERS]
     return [
         Figure(
             key=f"{key}/{SHORT_NAMES[other]}",
-            what=f"{what}, against {other}",
+            what=f"{what}, against {SHORT_NAMES[other]}",
             unit=unit,
             value=series(TIERS, samples[TIERS]),
             floor=series(other, samples[other]),
             accounts=tuple(counted[name] for name in (TIERS, other) if name in counted),
+            note=note if other == others[0] else "",
+            is_headline=other == headline,
             **more,
         )
-        for other in samples
-        if other != TIERS
+        for other in others
     ]
 
 
-def percentiles_against_others(key: str, what: str, unit: str, samples: Samples, **more: Any) -> list[Figure]:
+def percentiles_against_others(
+    key: str, what: str, unit: str, samples: Samples, *, note: str = "", **more: Any
+) -> list[Figure]:
     """The median and the 99th of all samples."""
     return [
         figure
         for percent in (50, 99)
         for figure in against_others(
-            f"{key}-p{percent}", f"{what}, p{percent}", unit, samples, percent=float(percent), **more
+            f"{key}-p{percent}",
+            f"{what}, p{percent}",
+            unit,
+            samples,
+            percent=float(percent),
+            note=note if percent == 50 else "",
+            **more,
         )
     ]

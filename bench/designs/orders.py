@@ -22,6 +22,7 @@ from bench.calls.crowd import Crowd
 from bench.calls.crowd_child import Orders, main
 from bench.calls.description import Theirs
 from bench.calls.ping import Pings, pings, silence
+from bench.calls.punctuality import FRAME_NS
 from bench.calls.voice import voice
 
 MAIN = "main"
@@ -124,7 +125,7 @@ class DesignOrders(Orders):
                     crowd.hang_up([caller])
                     again[place] = self._invite()
         gaps_ms = [
-            round((after.arrivals[0][1] - before.arrivals[-1][1]) / 1e6, 3)
+            silence_ms(before.arrivals[-1][1], after.arrivals[0][1])
             for before, after in zip(callers, again, strict=True)
             if before.arrivals and after.arrivals
         ]
@@ -152,8 +153,12 @@ def phases_ms(caller: Caller) -> list[float]:
 
 def longest_gap_ms(times_ns: list[int]) -> float:
     """Between two arrivals."""
-    ordered = sorted(times_ns)
-    return max(((after - before) / 1e6 for before, after in pairwise(ordered)), default=0.0)
+    return max((silence_ms(*pair) for pair in pairwise(sorted(times_ns))), default=0.0)
+
+
+def silence_ms(before_ns: int, after_ns: int) -> float:
+    """Between two frames, less what lies between any two."""
+    return max(round((after_ns - before_ns - FRAME_NS) / 1e6, 3), 0.0)
 
 
 def is_hopeless(caller: Caller, now_s: float) -> bool:

@@ -64,20 +64,21 @@ def setup(length: Length, step: Step) -> Measured:
                 found[party.design.name] += party.set_up(CALLS_A_TURN)
             step()
     figures = []
-    for place, (phase, words) in enumerate(zip(PHASES, PHASE_WORDS, strict=True)):
+    for place, phase in enumerate(PHASES):
+        what, note = PHASE_WORDS[phase]
         samples = {name: [call[place] for call in calls] for name, calls in found.items()}
-        figures += percentiles_against_others(f"designs-setup/{phase}", f"set-up, {words}", "ms", samples)
+        figures += percentiles_against_others(f"designs-setup/{phase}", f"set-up: {what}", "ms", samples, note=note)
     totals = {name: [sum(call) for call in calls] for name, calls in found.items()}
-    figures += percentiles_against_others("designs-setup/total", "set-up, offer → own voice heard", "ms", totals)
+    figures += percentiles_against_others("designs-setup/total", "set-up: all", "ms", totals, note="the four together")
     return Measured(figures, versions=cast.versions, not_run=cast.not_run)
 
 
-PHASE_WORDS: Final = (
-    "HTTP: offer → answer",
-    "ICE: answer → first check answered",
-    "DTLS: first check → keys",
-    "audio: first frame → heard back",
-)
+PHASE_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "http": ("HTTP", "from the offer's leaving to the answer"),
+    "ice": ("ICE", "from the answer to the first answered check"),
+    "dtls": ("DTLS", "from the first answered check to keys at the client"),
+    "audio": ("first audio", "from the first frame sent to the first frame heard back"),
+}
 
 
 def calls(length: Length, step: Step) -> Measured:
@@ -100,19 +101,21 @@ def calls(length: Length, step: Step) -> Measured:
         *_talk_figures(spells),
         *percentiles_against_others(
             "designs-calls/round-trip",
-            f"{CALLS} calls: a frame's way to the server and back",
+            "echo round trip",
             "ms",
             {name: trips for name, (_, trips) in pings.items()},
             accounts={name: account for name, (account, _) in pings.items()},
+            note=f"{CALLS} calls; ours sends by its own clock, aiortc holds frames back, pion sends at once",
         ),
-        *against_others("designs-calls/memory", f"{CALLS} calls: memory of all processes", "MiB", memory_mib),
+        *against_others("designs-calls/memory", "memory of all processes", "MiB", memory_mib, note=f"{CALLS} calls"),
         *against_others(
             "designs-calls/ports",
-            f"{CALLS} calls: UDP ports that clients send to",
+            "UDP ports for clients",
             "ports",
             {name: [exposed] for name, (_, exposed) in ports.items()},
             accounts={name: account for name, (account, _) in ports.items()},
             is_exact=True,
+            note=f"{CALLS} calls",
         ),
     ]
     data = {f"{name}: lost calls": [spell.window.lost_calls for spell in each] for name, each in spells.items()}
@@ -134,15 +137,16 @@ def _talk_figures(spells: Mapping[str, Sequence[Spell]]) -> list[Figure]:
     return [
         *against_others(
             "designs-calls/cpu",
-            f"{CALLS} calls: CPU of all processes for a second of a call",
+            "CPU for a second of a call",
             "ms",
             each(lambda spell: spell.cpu_ms),
             is_paired=True,
-            note=split(spells[TIERS]),
+            note=f"{CALLS} calls; of ours, {split(spells[TIERS])}",
+            headline=SINGLE_PORT,
         ),
         *against_others(
             "designs-calls/on-time",
-            f"{CALLS} calls: frames on time",
+            "frames on time",
             "%",
             each(lambda spell: HUNDRED * spell.window.punctuality.share),
             better=Better.HIGHER,
@@ -150,7 +154,7 @@ def _talk_figures(spells: Mapping[str, Sequence[Spell]]) -> list[Figure]:
         ),
         *against_others(
             "designs-calls/jitter-p99",
-            f"{CALLS} calls: jitter, p99 of a window",
+            "jitter, p99 of a window",
             "ms",
             each(lambda spell: spell.window.punctuality.jitter_ms["p99"]),
             is_paired=True,
@@ -214,12 +218,13 @@ def restart(length: Length, step: Step) -> Measured:
         silences = {TIERS: heard[part], **{name: heard[name] for name in cast.names}}
         figures += against_others(
             f"designs-restart/{part}",
-            f"killed and started again: silence of a call, {part}",
+            f"{part} killed: silence of a call",
             "ms",
             {name: [median(each.gaps_ms) for each in taken] for name, taken in silences.items()},
             accounts={name: heard_again(name, taken) for name, taken in silences.items()},
             is_paired=True,
             note=note,
+            headline=SINGLE_PORT if part == "relay" else "",
         )
     gaps = {
         f"{name}: each call's silence, ms": [gap for each in taken for gap in each.gaps_ms]
@@ -262,20 +267,21 @@ def curve(length: Length, step: Step) -> Measured:
         for place, level in enumerate(levels)
         for figure in against_others(
             f"designs-curve/cpu-{level}",
-            f"{level} calls: CPU of all processes for a second of a call",
+            f"{level} calls: CPU for a second of a call",
             "ms",
             {name: [spell.cpu_ms for spell in taken[place]] for name, taken in cpu.items()},
             accounts={name: arrived_of(name, taken[place]) for name, taken in cpu.items()},
             is_paired=True,
-            note=split(cpu[TIERS][place]),
+            note=f"of ours, {split(cpu[TIERS][place])}",
         )
     ]
     more = levels[-1] - levels[0]
     figures += against_others(
         "designs-curve/memory",
-        f"memory of one more call that talks, from {levels[0]} to {levels[-1]}",
+        "memory of one more call that talks",
         "KiB",
         {name: [(each[-1] - each[0]) / more] for name, each in memory.items()},
+        note=f"from {levels[0]} to {levels[-1]} calls",
     )
     return Measured(figures, curves=[cpu_curve(levels, cpu)], versions=cast.versions, not_run=cast.not_run)
 
