@@ -70,7 +70,8 @@ def pairs_of(first: Run, second: Run) -> list[Pair]:
 
 
 def _pair(first: Figure, second: Figure | None) -> Pair:
-    basis = Basis.COUNT if first.is_exact else Basis.RATIO if first.floor is not None else Basis.VALUE
+    # a floor of zero (nothing lost where nothing happened) stands beside a value and gives no ratio
+    basis = Basis.COUNT if first.is_exact else Basis.RATIO if first.ratio() is not None else Basis.VALUE
     return Pair(first.key, first.what, first.unit, basis, _told(first, basis), _told(second, basis))
 
 

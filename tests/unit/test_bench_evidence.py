@@ -67,6 +67,13 @@ def test_a_ratio_of_no_pairs_has_the_spread_that_both_sides_allow() -> None:
     assert both.first == Spread(40.0, 22.5, 55.0)
 
 
+def test_a_floor_of_zero_leaves_the_value_to_agree_on() -> None:
+    lost = Figure(key="k", what="w", unit="packets", value=Series("us", (3.0, 4.0)), floor=Series("quiet", (0.0, 0.0)))
+    run = replace(FIRST, sections=(replace(FIRST.sections[0], figures=(lost,)),))
+    (both,) = pairs_of(run, run)
+    assert (both.basis, both.agrees) == (Basis.VALUE, True)
+
+
 def test_a_slower_relay_does_not_agree() -> None:
     apart = [each for each in pairs_of(FIRST, full(2, 30, slower=1.3)) if not each.agrees]
     assert len([each for each in apart if each.basis is Basis.RATIO]) == 3
