@@ -42,7 +42,7 @@ class DesignOrders(Orders):
     """What the parent may ask for."""
 
     orders = Orders.orders | {"call", "talk", "ports", "ping", "listen", "go_on", "call_again"}
-    immediate = frozenset({"go_on", "call_again"})
+    immediate = frozenset({"talk", "listen", "go_on", "call_again"})
 
     def call(self, count: int) -> dict[str, Any]:
         """Calls one at a time, each until it has heard itself. Its phases, in milliseconds."""
