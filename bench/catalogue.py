@@ -117,10 +117,12 @@ CHAPTERS: Final[Sequence[Chapter]] = (
     _calls(
         "designs",
         "Old against new",
-        "The same calls on a port for each session (aiortc), on a single-port server, and on relay and transceiver: "
-        "set-up, CPU and memory of a call, frames on time, silence after a restart, ports exposed.",
-        "What each design costs for the same calls on the same machine.",
-        "That one library is better than another: they do more or less than was asked for here.",
+        "The same echo calls on a process with a port for each session (aiortc), a process with a single port (pion, "
+        "Go), and relay and transceiver, all processes of each on one processor, in turns.",
+        "What each design gives and costs for the same calls on this machine: set-up by phases, CPU and memory of all "
+        "its processes, round trip, ports, and the silence after a death.",
+        "That one library is better than another: aiortc encodes again and buffers, pion only reflects, and a client "
+        "that learns of a death at once is a kindness that no browser has.",
         (60, 120),
         designs.SCENARIOS,
     ),

@@ -194,7 +194,7 @@ def _costs(title: str, figures: list[Figure]) -> Chart:
                 series.samples, [row] * len(series.samples), s=9, color=PAPER, edgecolors=INK, linewidths=0.5, zorder=3
             )
     axes.set_ylim(height - 0.5, TOP_ROW)
-    axes.set_xlim(0, largest * 1.2)
+    axes.set_xlim(0, largest * 1.2 or 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(TICKS))
     axes.set_yticks([])
     way = "less is better" if figures[0].better is Better.LOWER else "more is better"

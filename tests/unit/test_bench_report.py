@@ -155,6 +155,14 @@ def test_charts_are_the_same_bytes_each_time(run: Run) -> None:
     assert draw(run) == draw(run)
 
 
+def test_nothing_lost_beside_nothing_lost_can_be_drawn() -> None:
+    nothing = figure(value=Series("us", (0.0, 0.0)), floor=Series("quiet", (0.0, 0.0)))
+    run = a_run(1)
+    run = replace(run, sections=(replace(run.sections[0], figures=(nothing,)),))
+    (chart,) = draw(run).sections["up"]
+    assert "quiet" in chart.svg
+
+
 def test_a_short_or_dirty_run_says_so() -> None:
     run = replace(a_run(1), length=Length.SHORT, card=replace(a_run(1).card, is_dirty=True))
     text = build_page(run, draw(run))
