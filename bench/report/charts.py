@@ -83,7 +83,7 @@ def _glances(run: Run) -> list[Chart]:
 
 def _of_section(section: Section) -> list[Chart]:
     believed = [figure for figure in section.figures if figure.verdict is not Verdict.FAILED]
-    beside = [figure for figure in believed if figure.floor is not None and not _is_on_a_curve(figure, section)]
+    beside = [figure for figure in believed if _is_worth_a_bar(figure) and not _is_on_a_curve(figure, section)]
     ordered = sorted(beside, key=lambda figure: figure.unit)
     charts = [
         _costs(f"{section.title}: beside the floors, {unit}", list(group))
@@ -91,6 +91,11 @@ def _of_section(section: Section) -> list[Chart]:
     ]
     charts += [_distribution(figure) for figure in believed if _is_distribution(figure)]
     return charts + [_curve(curve) for curve in section.curves]
+
+
+def _is_worth_a_bar(figure: Figure) -> bool:
+    """Nothing lost beside nothing lost is no picture."""
+    return figure.floor is not None and figure.value is not None and any(figure.value.samples + figure.floor.samples)
 
 
 def _is_on_a_curve(figure: Figure, section: Section) -> bool:
@@ -194,7 +199,7 @@ def _costs(title: str, figures: list[Figure]) -> Chart:
                 series.samples, [row] * len(series.samples), s=9, color=PAPER, edgecolors=INK, linewidths=0.5, zorder=3
             )
     axes.set_ylim(height - 0.5, TOP_ROW)
-    axes.set_xlim(0, largest * 1.2 or 1.0)
+    axes.set_xlim(0, largest * 1.2)
     axes.xaxis.set_major_locator(MaxNLocator(TICKS))
     axes.set_yticks([])
     way = "less is better" if figures[0].better is Better.LOWER else "more is better"
@@ -236,7 +241,11 @@ def _distribution(figure: Figure) -> Chart:
     if figure.floor is not None:
         axes.legend(frameon=False, labelcolor=INK, fontsize=TEXT_PT, loc="lower right")
     count = len(figure.value.samples) if figure.value else 0
-    return Chart(figure.what, as_svg(canvas, figure.what), f"The share of {count:,} samples up to each value.")
+    return Chart(_title(figure.what), as_svg(canvas, figure.what), f"The share of {count:,} samples up to each value.")
+
+
+def _title(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _curve(curve: Curve) -> Chart:
@@ -263,4 +272,4 @@ def _curve(curve: Curve) -> Chart:
     axes.set_title(curve.y_label, color=SOFT, fontsize=TEXT_PT, loc="left")
     canvas.legend(loc="outside lower left", ncols=LEGEND_COLUMNS, frameon=False, labelcolor=INK, fontsize=TEXT_PT)
     caption = "Lines join medians; the band reaches from the lowest sample to the highest."
-    return Chart(curve.title, as_svg(canvas, curve.title), f"{curve.note} {caption}".strip())
+    return Chart(_title(curve.title), as_svg(canvas, curve.title), f"{curve.note} {caption}".strip())

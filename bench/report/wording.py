@@ -140,6 +140,8 @@ def duration(elapsed_s: float) -> str:
 def outcome(run: Run) -> str:
     """The run in one sentence. A figure that has failed is a bar that does not hold."""
     bars = len(run.figures()) - run.count(Verdict.REPORTED)
+    if not bars:
+        return "Measured; no bar was set for any of this"
     parts = [f"{run.count(Verdict.HOLDS)} of {bars} bars hold"]
     parts += [f"{run.count(Verdict.MISSED)} missed"] if run.count(Verdict.MISSED) else []
     parts += [f"{run.count(Verdict.FAILED)} failed to measure"] if run.count(Verdict.FAILED) else []
