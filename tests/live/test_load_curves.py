@@ -4,9 +4,12 @@ themselves mean nothing here, since other tests share the machine.
 
 from __future__ import annotations
 
+import os
+
 from bench.load.callers.curves import FLOWS
 from bench.load.callers.curves_changes import ChangesEffort, measure_changes
 from bench.load.callers.curves_drained import DrainEffort, drain_curve, memory_of, places_of_flows
+from bench.load.callers.curves_workers import measure_workers
 from bench.report.measured import Measured
 
 
@@ -38,3 +41,10 @@ def test_calls_that_change_meet_a_relay_that_lets_them_in() -> None:
         changes = figure.accounts[-1]
         assert 0 < changes.put_in == changes.ended["first checks sent"]
     assert_accounts_add_up(measured)
+
+
+def test_workers_have_the_packets_of_their_own_processor() -> None:
+    processors = sorted(os.sched_getaffinity(0))[:2]
+    measured = measure_workers(1, nothing, processors, packets=256)
+    assert [len(figure.accounts) for figure in measured.figures] == list(range(1, len(processors) + 1))
+    assert all(account.ended == {"handled": 256} for figure in measured.figures for account in figure.accounts)

@@ -31,6 +31,8 @@ from bench.load.callers.curves_drained import (
 )
 from bench.load.callers.curves_storm import Searched, Storm, StormEffort, held
 from bench.load.callers.curves_storm import measured_of as measured_of_storms
+from bench.load.callers.curves_workers import Emptied, counts_up_to
+from bench.load.callers.curves_workers import measured_of as measured_of_workers
 from bench.load.callers.histogram import BUCKETS, Histogram
 from bench.load.callers.result import Result, Way
 from bench.load.callers.saturation import Saturation
@@ -220,3 +222,31 @@ def test_storm_that_nobody_survived_has_no_figure() -> None:
 
 def test_storm_of_the_highest_rate_lasts_as_long_as_the_others() -> None:
     assert StormEffort(rounds=1, storm_ms=100).calls == 32_000
+
+
+@pytest.mark.parametrize(
+    ("processors", "counts"),
+    [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (8, (1, 2, 4, 8)), (12, (1, 2, 4, 8, 12))],
+    ids=str,
+)
+def test_workers_double_up_to_one_on_each_processor(processors: int, counts: tuple[int, ...]) -> None:
+    assert counts_up_to(processors) == counts
+
+
+def test_workers_have_carried_what_the_slowest_of_them_says() -> None:
+    assert Emptied(1000, (1_000_000, 2_000_000), (1000, 1000)).packets_per_s == 1e6
+
+
+def test_many_workers_stand_beside_one_and_beside_as_many_times_one() -> None:
+    one = Emptied(1000, (1_000_000,), (1000,))
+    two = Emptied(1000, (1_000_000, 1_250_000), (1000, 1000))
+    measured = measured_of_workers({1: [one, one], 2: [two, two]})
+    alone, both = measured.figures
+    assert (alone.ratios(), both.ratios()) == ((), (1.6, 1.6))
+    assert [line.y[1][0] for line in measured.curves[0].lines] == [1.6e6, 2e6]
+
+
+def test_worker_that_was_given_another_ones_packets_is_no_finding() -> None:
+    one = Emptied(1000, (1_000_000,), (1000,))
+    astray = Emptied(1000, (1_000_000, 1_000_000), (999, 1001))
+    assert measured_of_workers({1: [one], 2: [astray]}).figures[1].verdict is Verdict.FAILED

@@ -6,6 +6,7 @@ curves_workers, curves_storm, curves_changes).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,6 +21,7 @@ from bench.load.callers.curves_drained import (
     places_of_transceivers,
 )
 from bench.load.callers.curves_storm import StormEffort, measure_storm
+from bench.load.callers.curves_workers import measure_workers
 from bench.report.measured import Measured
 from bench.scenario import Length, Scenario, Step
 
@@ -51,6 +53,7 @@ DRAINS: Final = {Length.SHORT: DrainEffort(5, 1), Length.STANDARD: DrainEffort(5
 SMALL_DRAINS: Final = {
     length: DrainEffort(effort.rounds, 2 * effort.drains, SMALL_DRAIN) for length, effort in DRAINS.items()
 }
+TEAM_ROUNDS: Final = {Length.SHORT: 5, Length.STANDARD: 15, Length.FULL: 45}
 STORMS: Final = {
     Length.SHORT: StormEffort(1, 50),
     Length.STANDARD: StormEffort(5, 60),
@@ -90,6 +93,11 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         lambda length, step: drain_curve(
             TRANSCEIVERS, places_of_transceivers(TRANSCEIVER_COUNTS[length], CLIENTS), DRAINS[length], step
         ),
+    ),
+    "curve-workers": Scenario(
+        "packets carried by ever more workers",
+        lambda length: TEAM_ROUNDS[length],
+        lambda length, step: measure_workers(TEAM_ROUNDS[length], step, sorted(os.sched_getaffinity(0))),
     ),
     "curve-storm": Scenario(
         "token storms",

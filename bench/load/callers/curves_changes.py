@@ -26,6 +26,9 @@ from bench.scenario import Step
 KEY: Final = "curve-changes"
 CALLS: Final = 1000
 MILLION: Final = 1e6
+PACED: Final = (
+    "paced, so batches are small and a packet is dearer than in a drain: compare with the line without changes"
+)
 
 
 class Kind(StrEnum):
@@ -144,7 +147,7 @@ def curve_of(
     xs = tuple(float(rate) for rate in rates)
     names = dict.fromkeys(name for name, _ in samples)
     lines = tuple(Line(name, xs, tuple(tuple(samples[name, rate]) for rate in rates)) for name in names)
-    return Curve(key, title, "changes a second", y_label, lines, is_log_x=True)
+    return Curve(key, title, "changes a second", y_label, lines, is_log_x=True, note=PACED)
 
 
 def figure_of(rounds: Sequence[Round], kind: Kind, rate: int) -> Figure:
