@@ -25,7 +25,7 @@ from bench.scenario import Length, Scenario, Step
 LIMIT_S: Final = 900.0
 """No scenario takes half as long: what is not done by then waits for something that will not come."""
 PARTING_S: Final = 2.0
-"""For leaving after the last word, or after a Ctrl-C that all processes of a terminal hear."""
+"""For leaving after the last word."""
 FAREWELL_S: Final = 30.0
 """For ending what it has started."""
 LOOK_S: Final = 0.2
@@ -43,6 +43,10 @@ def attempt(name: str, scenario: Scenario, length: Length, progress: Progress, l
     except EOFError:
         process.join()
         return failed(name, scenario.what, f"broke off with exit code {process.exitcode}; the terminal says where")
+    except KeyboardInterrupt:
+        # it has heard the same Ctrl-C, and a second one would be in the way of its clearing up
+        process.join(FAREWELL_S)
+        raise
     finally:
         _end(process)
         ours.close()
