@@ -202,7 +202,7 @@ def test_storm_is_judged_at_the_rate_that_was_found() -> None:
     measured = measured_of_storms("relay", [(mine, direct), (mine, direct)])
     (figure,) = measured.figures
     assert figure.ratios() == (0.5, 0.5)
-    assert figure.note == "", "that the floor is the generator's is no surprise"
+    assert "limit" not in figure.note, "that the floor is the generator's is no surprise"
     assert figure.accounts[0].ended["answered"] == figure.accounts[0].put_in == 1000
     assert list(measured.data.values()) == [[9000.0, 9000.0]]
     assert [line.x for line in measured.curves[0].lines] == [(1000.0, 2000.0), (4000.0,)]

@@ -157,14 +157,15 @@ def figure_of(rounds: Sequence[Round], kind: Kind, rate: int) -> Figure:
     unanswered = sum(each.openings - each.answers for each in changing)
     return Figure(
         key=f"{KEY}/{kind.name.lower()}-{rate}",
-        what=f"{CALLS:,} calls talk, {rate:,} {kind} a second: packets lost of a million",
+        what=f"{rate:,} {kind} a second: lost of a million",
         unit="packets",
         value=lost(kind.value, changing),
         floor=lost("no changes", still),
         is_paired=False,
         accounts=(*add_accounts(changing), changes_account(kind, changing)),
         problem=problem_of([*changing, *still]),
-        note=f"{unanswered:,} of {sum(each.openings for each in changing):,} first checks were not answered",
+        note=f"{unanswered:,} of {sum(each.openings for each in changing):,} first checks were not answered; "
+        f"{CALLS:,} calls talk, beside the same without changes",
     )
 
 

@@ -130,13 +130,13 @@ def figure_at(names: Names, place: Place) -> Figure:
     call_us = median(place.samples[RELAY]) * PACKETS_PER_S / 1000
     return Figure(
         key=f"{names.key}/{place.x}",
-        what=f"{names.what}, drained: {place.x:,} {names.x_label}",
+        what=f"{names.what}: {place.x:,} {names.x_label}",
         unit=NANOSECONDS,
         value=series(RELAY, place.samples[RELAY]),
         floor=series(FORWARDER, place.samples[FORWARDER]),
         is_paired=True,
         accounts=tuple(place.accounts),
-        note=f"at {PACKETS_PER_S} packets a second {call_us:.0f} µs of CPU a second for each call",
+        note=f"drained; a call of {PACKETS_PER_S} packets a second: {call_us:.0f} µs of CPU a second",
     )
 
 
@@ -144,7 +144,7 @@ def growth(names: Names, first: Place, last: Place) -> Figure:
     """The ends of the curve beside each other, round by round."""
     return Figure(
         key=f"{names.key}/growth",
-        what=f"{names.what}, drained: {last.x:,} {names.x_label} beside {first.x:,}",
+        what=f"{names.what}: {last.x:,} beside {first.x:,}",
         unit=NANOSECONDS,
         value=series(f"{last.x:,} {names.x_label}", last.samples[RELAY]),
         floor=series(f"{first.x:,} {names.x_label}", first.samples[RELAY]),

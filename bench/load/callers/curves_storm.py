@@ -106,7 +106,7 @@ def measured_of(name: str, rounds: list[tuple[Searched, Searched]]) -> Measured:
     is_found = all(each.saturation.rate for each in (*mine, *others))
     figure = Figure(
         key=f"{KEY}/rate",
-        what=f"new clients a second, each by a first check with a token, < {LOSS_MAX:.2%} unanswered and no queue",
+        what="token storm: new clients a second, none left out",
         unit="clients/s",
         better=Better.HIGHER,
         value=series(name, (each.saturation.rate for each in mine)) if is_found else None,
@@ -114,9 +114,8 @@ def measured_of(name: str, rounds: list[tuple[Searched, Searched]]) -> Measured:
         is_paired=True,
         accounts=tuple(account(name, held(each)) for each in mine),
         problem="" if is_found else f"not even {LOWEST_PER_S:,} a second were answered",
-        note=f"in {bound} of {len(rounds)} rounds the generator was the limit: the relay lets in at least this many"
-        if bound
-        else "",
+        note=f"< {LOSS_MAX:.2%} of the first checks unanswered and no queue; direct: transceivers answer without a relay"
+        + (f"; in {bound} of {len(rounds)} rounds the generator was the limit, not the relay" if bound else ""),
     )
     curve = Curve(
         KEY,

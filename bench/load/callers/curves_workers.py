@@ -195,7 +195,7 @@ def figure_of(count: int, emptied: list[Emptied], one: list[float]) -> Figure:
     names = f"{count} workers" if count > 1 else "1 worker"
     return Figure(
         key=f"{KEY}/{count}",
-        what=f"up, all queues drained at once: {names}",
+        what=f"packets carried by {names}",
         unit="packets/s",
         better=Better.HIGHER,
         value=series(names, (each.packets_per_s for each in emptied)),
@@ -209,5 +209,5 @@ def figure_of(count: int, emptied: list[Emptied], one: list[float]) -> Figure:
             )
             for index in range(count)
         ),
-        note="by the CPU time of the worker that needed most",
+        note="all queues drained at once; by the CPU time of the worker that needed most",
     )
