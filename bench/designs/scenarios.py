@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Final
 
@@ -142,7 +143,6 @@ def _talk_figures(spells: Mapping[str, Sequence[Spell]]) -> list[Figure]:
             each(lambda spell: spell.cpu_ms),
             is_paired=True,
             note=f"{CALLS} calls; of ours, {split(spells[TIERS])}",
-            headline=SINGLE_PORT,
         ),
         *against_others(
             "designs-calls/on-time",
@@ -275,15 +275,20 @@ def curve(length: Length, step: Step) -> Measured:
             note=f"of ours, {split(cpu[TIERS][place])}",
         )
     ]
-    more = levels[-1] - levels[0]
     figures += against_others(
         "designs-curve/memory",
         "memory of one more call that talks",
         "KiB",
-        {name: [(each[-1] - each[0]) / more] for name, each in memory.items()},
-        note=f"from {levels[0]} to {levels[-1]} calls",
+        {name: growth(levels, each) for name, each in memory.items()},
+        note=f"from each number to the next, {levels[0]} to {levels[-1]} calls",
     )
     return Measured(figures, curves=[cpu_curve(levels, cpu)], versions=cast.versions, not_run=cast.not_run)
+
+
+def growth(levels: Sequence[int], values: Sequence[float]) -> list[float]:
+    """From each number of calls to the next: what one more has added."""
+    steps = zip(pairwise(levels), pairwise(values), strict=True)
+    return [(after - before) / (more - fewer) for (fewer, more), (before, after) in steps]
 
 
 def cpu_curve(levels: Sequence[int], cpu: Mapping[str, Sequence[Sequence[Spell]]]) -> Curve:

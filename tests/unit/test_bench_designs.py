@@ -14,7 +14,7 @@ from bench.calls.voice import FRAME_SAMPLES, FRAMES
 from bench.designs.cast import against_others, percentiles_against_others
 from bench.designs.orders import OFFER_AGAIN_S, RETRY_S, is_hopeless, longest_gap_ms, phases_ms
 from bench.designs.party import PHASES, Silence, Spell
-from bench.designs.scenarios import PHASE_WORDS, SCENARIOS, arrived_of, cpu_curve, heard_again, split
+from bench.designs.scenarios import PHASE_WORDS, SCENARIOS, arrived_of, cpu_curve, growth, heard_again, split
 from bench.designs.servers import PER_SESSION, SINGLE_PORT, TIERS
 from bench.report.model import Verdict
 from bench.scenario import Length
@@ -178,6 +178,10 @@ def test_a_curve_has_all_designs_and_the_parts_of_ours() -> None:
     curve = cpu_curve((10, 100), {SINGLE_PORT: levels, TIERS: levels})
     assert [line.name for line in curve.lines] == [SINGLE_PORT, TIERS, f"{TIERS}: relay worker", f"{TIERS}: rest"]
     assert curve.lines[2].y == ((1.0,), (0.5,))
+
+
+def test_growth_is_what_one_more_call_adds() -> None:
+    assert growth((10, 30, 40), [100.0, 140.0, 150.0]) == [2.0, 1.0]
 
 
 @pytest.mark.parametrize("length", Length)
