@@ -34,12 +34,13 @@ PEERS: dict[str, Callable[[], Peer]] = {
 GROUPS: Final = (
     ("asyncio", "uvloop"),
     ("go-single-flow", "go-batch-flow", "go-single-shared", "go-batch-shared"),
-    ("nginx", "nginx-js"),
+    ("nginx",),
+    ("nginx-js",),
     ("coturn", "pion"),
     ("rtpengine",),
 )
-"""Who takes turns with each other, and with fastrelay: together all would need more ports than one address has, and
-all would be drained with what the smallest queue holds."""
+"""Who takes turns with each other, and with fastrelay. What one of a group cannot have, nobody of the group has: the
+smallest queue, the fewest flows and transceivers are everyone's. And all want more ports than an address has."""
 
 
 def make_peers(names: Collection[str] | None = None) -> list[Peer]:

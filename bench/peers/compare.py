@@ -39,9 +39,10 @@ FASTRELAY = "fastrelay"
 
 
 def fitting(traffic: Traffic, peers: Sequence[Peer]) -> Traffic:
-    """As many flows for all as any one of them has room for."""
-    most = [peer.flows_max for peer in peers if peer.flows_max is not None]
-    return replace(traffic, clients=min([traffic.clients, *most]))
+    """As many flows, and transceivers, for all as any one of them has room for."""
+    flows = [peer.flows_max for peer in peers if peer.flows_max is not None]
+    ends = [peer.transceivers_max for peer in peers if peer.transceivers_max is not None]
+    return replace(traffic, clients=min([traffic.clients, *flows]), transceivers=min([traffic.transceivers, *ends]))
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,8 @@ class Nginx(ChildPeer):
 
     name = "nginx"
     what = "nginx stream: one packet a call, a socket per flow, fixed upstream"
-    note = (
-        "It sends to one transceiver, because without its script module nothing chooses among them; fastrelay beside "
-        "it sends to all, which costs fastrelay more."
-    )
+    note = "Without its script module nothing chooses among transceivers: here everyone sends to one transceiver only."
+    transceivers_max: int | None = 1
     opening = Opening.PACKET
     load_more = scripts = ""
 
@@ -85,6 +83,7 @@ class NginxScript(Nginx):
     name = "nginx-js"
     what = "nginx stream with njs, which reads the ufrag of a first packet: one packet a call, a socket per flow"
     note = "It chooses among all transceivers, as fastrelay does."
+    transceivers_max = None
     opening = Opening.CHECK
     load_more = "load_module modules/ngx_stream_js_module.so;"
     scripts = f"js_path {SCRIPTS}; js_import route from nginx_route.js; js_var $transceiver;"

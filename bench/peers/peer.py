@@ -56,6 +56,8 @@ class Peer(ABC):
     queue_packets: int | None = None
     # flows it has room for, where that is fewer than a benchmark wants
     flows_max: int | None = None
+    # transceivers it can choose among
+    transceivers_max: int | None = None
 
     @abstractmethod
     def prepare(self) -> str:

@@ -64,7 +64,7 @@ class Effort:
         return max(self.rounds, ROUNDS_MIN) * (sum(len(group) + 1 for group in self.groups) + 1)
 
 
-MAIN_GROUPS: Final = (GROUPS[0], GROUPS[1], ("nginx",))
+MAIN_GROUPS: Final = GROUPS[:3]
 EFFORTS: Final[Mapping[Length, Effort]] = {
     Length.SHORT: Effort(rounds=5, drains=1, groups=MAIN_GROUPS),
     Length.STANDARD: Effort(rounds=7, drains=4, groups=MAIN_GROUPS),
