@@ -134,7 +134,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "recovery and without, beside the published recipe.",
         "What a kill or an upgrade costs the people who are talking, on one machine.",
         "How soon another host is found: routes and addresses move as fast as an operator's network lets them.",
-        (40, 90),
+        (58, 105),
         restart.SCENARIOS,
     ),
     _peers(
