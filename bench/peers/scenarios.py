@@ -59,16 +59,17 @@ class Effort:
     drains: int
     groups: Sequence[Sequence[str]]
 
-    def steps(self) -> int:
+    def steps(self, way: str) -> int:
         """Samples, if everyone takes part: the peers, fastrelay in each group, and the floor in the first."""
-        return max(self.rounds, ROUNDS_MIN) * (sum(len(group) + 1 for group in self.groups) + 1)
+        names = [name for group in self.groups for name in group if way == "up" or PEERS[name]().is_both_ways]
+        return max(self.rounds, ROUNDS_MIN) * (len(names) + len(self.groups) + 1)
 
 
 MAIN_GROUPS: Final = GROUPS[:3]
 EFFORTS: Final[Mapping[Length, Effort]] = {
     Length.SHORT: Effort(rounds=5, drains=1, groups=MAIN_GROUPS),
-    Length.STANDARD: Effort(rounds=7, drains=4, groups=MAIN_GROUPS),
-    Length.FULL: Effort(rounds=9, drains=4, groups=GROUPS),
+    Length.STANDARD: Effort(rounds=9, drains=5, groups=MAIN_GROUPS),
+    Length.FULL: Effort(rounds=11, drains=5, groups=GROUPS),
 }
 
 
@@ -163,7 +164,7 @@ def measure_kernel(length: Length, step: Step) -> Measured:
 
 
 def _way(way: str, what: str) -> Scenario:
-    return Scenario(what, lambda length: EFFORTS[length].steps(), partial(measure_way, way))
+    return Scenario(what, lambda length: EFFORTS[length].steps(way), partial(measure_way, way))
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
