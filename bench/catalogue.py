@@ -15,6 +15,7 @@ from typing import Final
 from bench.calls import scenarios as calls
 from bench.designs import scenarios as designs
 from bench.gate.measure import PHASES, measure_all
+from bench.load import open_loop
 from bench.load import scenarios as load
 from bench.load.callers import curves
 from bench.peers import scenarios as peers
@@ -85,6 +86,16 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "That one machine carries a million calls: their packets are more than any core forwards.",
         (30, 40),
         _named(load.SCENARIOS, "million", "admission"),
+    ),
+    _relay(
+        "steady",
+        "Loss",
+        "Packets at 70 % of saturation, whether or not anyone keeps up; each has a number, and the receiver says "
+        "which never came.",
+        "Nothing was lost at this rate, on this machine, in this run, where it says 0.",
+        "Anything about a machine on which other work takes the relay's processor.",
+        (10, 30),
+        open_loop.SCENARIOS,
     ),
     _relay(
         "curves",

@@ -1,25 +1,35 @@
-"""Open-loop runs: packets at a set rate whether or not anyone keeps up, for loss and for hop latency.
+"""Loss in an open loop: numbered packets at a set rate, whether or not anyone keeps up.
+
+Lives here: the loss of the way up at a share of saturation. Must not live here: latency (callers), drains (scenarios).
 
 The generator, the receiver and this harness share the second processor. What one processor can offer is less than
 what a relay can carry, so clients send short trains by UDP_SEGMENT here; a rate that could not be offered is said.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from statistics import median
+from typing import Final
 
 from bench.load import cpu
 from bench.load.relay_candidate import Relay
-from bench.load.relay_page import bucket_top_ns
-from bench.load.traffic import TRANSCEIVER_PORT, Sink, Traffic, UpGenerator, percentile, wait_for_count
-from bench.report.measured import Measured, series
+from bench.load.scenarios import Effort, Up
+from bench.load.traffic import TRANSCEIVER_PORT, Sink, Traffic, UpGenerator, wait_for_count
+from bench.report.measured import NS_PER_S, Measured, series
 from bench.report.model import Account, Bar, Figure
+from bench.scenario import Length, Scenario, Step
 
+PACKETS: Final = {Length.SHORT: 500_000, Length.STANDARD: 4_000_000, Length.FULL: 10_000_000}
+SHARE: Final = 0.7
+"""Of saturation."""
 # packets of one client in a row: the shortest train with which one processor offers the rate
-LATENCY_TRAIN = 4
 LOSS_TRAIN = 16
 # an offered rate this far below the wanted one is reported as a different run
 RATE_TOLERANCE = 0.95
+TRAFFIC: Final = Traffic(4096)
+SATURATION: Final = Up("saturation", "cost of a packet, for the rate", TRAFFIC, 1.0, None)
+SATURATION_EFFORT: Final = Effort(5, 2)
 
 
 @dataclass(frozen=True)
@@ -47,43 +57,21 @@ def offer(generator: UpGenerator, port: int, rate: float, packets: int) -> Offer
     return Offered(sent, sent * 1e9 / elapsed_ns, rate)
 
 
-def hop_latency(rate: float, packets: int, step: Callable[[], None]) -> Measured:
-    """The relay's own samples, kernel receive to handed to the kernel again, while the load is steady."""
-    traffic = replace(Traffic(4096), train=LATENCY_TRAIN)
-    with ExitStack() as stack:
-        sink = Sink(TRANSCEIVER_PORT)
-        stack.callback(sink.stop)
-        sink.drop()
-        generator = UpGenerator(traffic)
-        stack.callback(generator.stop)
-        relay = Relay("relay", traffic, generator, is_up=True)
-        stack.callback(relay.stop)
-        relay.start()
-        offer(generator, relay.port, rate, packets // 10)
-        before = relay.page.hop_up_ns()
-        offered = offer(generator, relay.port, rate, packets)
-        counts = [after - start for after, start in zip(relay.page.hop_up_ns(), before, strict=True)]
+def saturation_pps() -> float:
+    """Packets a second at which the relay's processor would have no idle time left, by draining."""
+    return NS_PER_S / median(SATURATION.measure(SATURATION_EFFORT, lambda: None).data["relay"])
+
+
+def measure_loss(length: Length, step: Step) -> Measured:
+    """At a share of what the relay can carry here and now."""
+    rate = SHARE * saturation_pps()
     step()
-    p50, p99 = (bucket_top_ns(percentile(counts, share)) / 1000 for share in (0.50, 0.99))
-    note = f"{offered.describe()}; {sum(counts):,} samples"
-    problem = "" if offered.reached() else offered.describe()
-    figures = [
-        latency_figure("hop/p50", "hop latency at half load, p50", p50, 20.0, problem, note),
-        latency_figure("hop/p99", "hop latency at half load, p99", p99, 100.0, problem, ""),
-    ]
-    return Measured(figures, {"hop_up_counts": counts, "offered_pps": [offered.rate]})
+    return loss(rate, PACKETS[length], step)
 
 
-def latency_figure(key: str, what: str, value_us: float, bar_us: float, problem: str, note: str) -> Figure:
-    """A latency against its bar."""
-    return Figure(
-        key=key, what=what, unit="µs", value=series("relay", [value_us]), bar=Bar(bar_us), problem=problem, note=note
-    )
-
-
-def loss(rate: float, packets: int, step: Callable[[], None]) -> Measured:
+def loss(rate: float, packets: int, step: Step) -> Measured:
     """Every packet has a number; the receiver says which never came and which came twice."""
-    traffic = replace(Traffic(4096), train=LOSS_TRAIN)
+    traffic = replace(TRAFFIC, train=LOSS_TRAIN)
     with ExitStack() as stack:
         sink = Sink(TRANSCEIVER_PORT, numbers=packets)
         stack.callback(sink.stop)
@@ -111,7 +99,7 @@ def loss(rate: float, packets: int, step: Callable[[], None]) -> Measured:
         problem = f"the receiver lost {sink_lost}" if sink_lost else offered.describe()
     figure = Figure(
         key="loss/missing",
-        what=f"loss at 70 % of saturation over {offered.packets:,} packets",
+        what=f"packets lost of {offered.packets:,} at {SHARE:.0%} of saturation",
         unit="packets",
         value=series("relay", [missing + seen.duplicates]),
         bar=Bar(0),
@@ -126,3 +114,6 @@ def loss(rate: float, packets: int, step: Callable[[], None]) -> Measured:
         note=note,
     )
     return Measured([figure], {"missing": [missing], "relay_lost": [relay_lost], "offered_pps": [offered.rate]})
+
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {"loss": Scenario("loss at a steady load", lambda _: 2, measure_loss)}
