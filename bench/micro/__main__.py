@@ -14,14 +14,14 @@ from rich.table import Table
 
 from bench.load.build import OUT, ROOT
 from bench.load.card import read_card
-from bench.micro.baseline import Baseline, python_version, ratios_of, read_baseline, slower, write_baseline
+from bench.micro.baseline import Baseline, middle_of, python_version, ratios_of, read_baseline, slower, write_baseline
 from bench.report.table import make_console
 
 FOLDER = Path(__file__).parent
 REPORT = OUT / "micro.json"
 # a benchmark is slower when it was in each of these: noise only adds, and seldom so often
-ATTEMPTS = 4
-# runs of which a baseline keeps the highest ratio
+ATTEMPTS = 6
+# runs of which a baseline keeps the median ratio
 SAVED_RUNS = 5
 OPTIONS = ("--benchmark-max-time=0.05", "--benchmark-min-rounds=20", "--benchmark-disable-gc", "--benchmark-quiet")
 
@@ -38,13 +38,12 @@ def run(tests: Sequence[str]) -> dict[str, float]:
 
 
 def save(console: Console, processor: str) -> None:
-    """A baseline of several runs: the highest ratio of each benchmark."""
-    highest: dict[str, float] = {}
+    """A baseline of several runs."""
+    runs = []
     for number in range(SAVED_RUNS):
         console.print(f"run {number + 1} of {SAVED_RUNS}")
-        for name, ratio in run([]).items():
-            highest[name] = max(ratio, highest.get(name, 0.0))
-    write_baseline(Baseline(processor, python_version(), {name: round(each, 4) for name, each in highest.items()}))
+        runs.append(run([]))
+    write_baseline(Baseline(processor, python_version(), middle_of(runs)))
 
 
 def show(console: Console, ratios: dict[str, float], baseline: Baseline, above: dict[str, float]) -> None:
