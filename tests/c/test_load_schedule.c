@@ -94,6 +94,18 @@ static void what_is_put_into_the_present_is_due_now(void)
     close_schedule();
 }
 
+static void what_is_due_soon_is_seen_before_it_is_due(void)
+{
+    uint32_t legs[1];
+    uint64_t due[1], at = ORIGIN + 10000, tick = 1u << SCHEDULE_TICK_BITS_MIN;
+    open_schedule(INTERVAL);
+    CHECK(fr_schedule_put(&schedule, 0, at));
+    CHECK(!fr_schedule_has_until(&schedule, ORIGIN - 1) && !fr_schedule_has_until(&schedule, at - tick));
+    CHECK(fr_schedule_has_until(&schedule, at) && fr_schedule_has_until(&schedule, at + 3000));
+    CHECK(fr_schedule_take(&schedule, at, legs, due, 1) == 1 && !fr_schedule_has_until(&schedule, at + 3000));
+    close_schedule();
+}
+
 static void long_intervals_get_a_coarser_tick(void)
 {
     CHECK(fr_schedule_tick_bits(INTERVAL) == SCHEDULE_TICK_BITS_MIN);
@@ -152,6 +164,7 @@ int main(void)
     every_leg_has_all_its_turns_in_order_and_none_early(1);
     what_does_not_fit_is_refused();
     what_is_put_into_the_present_is_due_now();
+    what_is_due_soon_is_seen_before_it_is_due();
     long_intervals_get_a_coarser_tick();
     numbers_arrive_once_however_they_come();
     the_first_number_may_have_been_lost();

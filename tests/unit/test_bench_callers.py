@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from bench.load.callers.before import write_channels
 from bench.load.callers.histogram import BUCKETS, PARTS, Histogram, bucket_top_ns
 from bench.load.callers.result import Result, Way, add_accounts
 from bench.load.callers.saturation import CLOSE_ENOUGH, TRIALS_MAX, Trial, find_saturation
-from bench.load.callers.shape import Shape, Talk
+from bench.load.callers.scenarios import SCENARIOS
+from bench.load.callers.shape import Talk
+from bench.load.callers.sound import Sound
+from bench.scenario import Length
 
 NOTHING = Histogram((0,) * BUCKETS)
 
@@ -32,7 +34,7 @@ def way(sent: int = 1000, late: Histogram = NOTHING, **changed: int) -> Way:
 def result(up: Way, down: Way, **changed: int) -> Result:
     names = ("openings", "answers", "refusals", "checks", "calls_changed", "addresses_changed")
     counts = dict.fromkeys((*names, "refused", "backwards", "own_drops", "target_drops"), 0) | changed
-    return Result(elapsed_s=1.0, up=up, down=down, opening=NOTHING, **counts)
+    return Result(elapsed_s=1.0, held_s=0.0, up=up, down=down, opening=NOTHING, less_held=NOTHING, **counts)
 
 
 def test_buckets_are_those_of_the_generator() -> None:
@@ -179,18 +181,41 @@ def test_rate_of_a_talk_counts_both_ways() -> None:
     assert Talk(100, 1000, ways=1, interval_us=10_000).rate == 10_000
 
 
-def test_channels_are_an_allocation_and_a_binding_for_each_transceiver() -> None:
-    content = write_channels(Shape(10, transceivers=2, transceiver_port=21500)).read_bytes()
-    kinds, peers = [], []
-    while content:
-        length = int.from_bytes(content[:2], "big")
-        message, content = content[2 : 2 + length], content[2 + length :]
-        assert int.from_bytes(message[2:4], "big") == length - 20
-        kinds.append(message[:2].hex())
-        peers.append(message[-8:])
-    assert kinds == ["0003", "0009"] * 2
-    # RFC 8489 §14.2: port and address, each xored with the cookie
-    assert [(int.from_bytes(peer[2:4], "big") ^ 0x2112, peer[7] ^ 0x42) for peer in peers[1::2]] == [
-        (21500, 1),
-        (21500, 2),
-    ]
+class LateAtFirst:
+    """A crowd whose generator is held up in its first stretches."""
+
+    def __init__(self, *results: Result) -> None:
+        self._results = list(results)
+        self.talks = 0
+
+    def talk(self, talk: Talk) -> Result:
+        self.talks += 1
+        return self._results[min(self.talks, len(self._results)) - 1]
+
+
+HELD_UP = result(way(late=histogram_of(*[0] * 90, *[BUCKETS - 1] * 10)), way())
+LOSSY = result(way(first=10), way())
+UNSENT = result(way(due=2000), way())
+
+
+@pytest.mark.parametrize(
+    ("results", "talks", "used"),
+    [
+        pytest.param((LOSSY,), 1, LOSSY, id="loss is no reason to look away"),
+        pytest.param((HELD_UP, LOSSY), 2, LOSSY, id="held up once"),
+        pytest.param((HELD_UP, HELD_UP, HELD_UP, LOSSY), 3, HELD_UP, id="held up always"),
+        pytest.param((UNSENT, LOSSY), 1, UNSENT, id="more than it can send"),
+    ],
+)
+def test_stretch_is_taken_again_for_the_generators_own_lateness_only(
+    results: tuple[Result, ...], talks: int, used: Result
+) -> None:
+    sound, crowd = Sound(), LateAtFirst(*results)
+    assert sound.talk(crowd, Talk(1, 1)) is used
+    assert (crowd.talks, sound.repeated) == (talks, talks - 1)
+
+
+@pytest.mark.parametrize("length", Length, ids=str)
+def test_every_scenario_has_words_and_steps_for_every_length(length: Length) -> None:
+    assert set(SCENARIOS) == {"generator", "hop", "hop-peers"}
+    assert all(scenario.what and scenario.steps(length) > 1 for scenario in SCENARIOS.values())

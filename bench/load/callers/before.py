@@ -6,29 +6,21 @@ themselves (bench.peers), what is measured.
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
-from bench.load.build import OUT
-from bench.load.callers.crowd import Crowd
+from bench.load.callers.crowd import OPEN_PER_S, Crowd
 from bench.load.callers.shape import BOTH, UP, Shape, Target
 from bench.load.candidates import Floor
 from bench.load.checks import transceiver_address, write_checks
 from bench.load.failure import BenchFailure
 from bench.load.relay_candidate import Relay
 from bench.load.traffic import CANDIDATE, FIRST_TRANSCEIVER, Traffic
+from bench.peers.opening import write_plain_checks
 from bench.peers.peer import Opening, Peer, Route
-
-CHANNEL: Final = 0x4000
-# RFC 8656: requests, attributes; RFC 8489: the cookie
-ALLOCATE, CHANNEL_BIND = 0x0003, 0x0009
-CHANNEL_NUMBER, XOR_PEER_ADDRESS, REQUESTED_TRANSPORT = 0x000C, 0x0012, 0x0019
-COOKIE: Final = 0x2112A442
-UDP: Final = 17
+from bench.peers.turn_client import CHANNEL, open_channels
 
 Openings = Callable[[Shape], Path]
 """Writes the datagrams that open flows and says where they lie."""
@@ -52,11 +44,11 @@ class Before(Protocol):
 
 
 @contextmanager
-def crowd_before(before: Before, shape: Shape) -> Iterator[Crowd]:
+def crowd_before(before: Before, shape: Shape, open_per_s: int = OPEN_PER_S) -> Iterator[Crowd]:
     """A crowd whose every call is open; whatever happens, nothing of it is left."""
     try:
         with Crowd(shape, before.open(shape)) as crowd:
-            crowd.open_all()
+            crowd.open_all(open_per_s)
             yield crowd
     finally:
         before.close()
@@ -148,32 +140,42 @@ class Forwarder:
 
 
 class PeerBefore:
-    """A peer of bench.peers. `openings` writes what its flows are opened with, where the usual ones will not do."""
+    """A peer of bench.peers, its flows opened as it wants them; `openings` writes other checks than the usual."""
 
     def __init__(self, peer: Peer, openings: Openings | None = None) -> None:
         self.name = peer.name
         self._peer, self._openings = peer, openings
 
     def open(self, shape: Shape) -> Target:
-        """Starts the peer."""
-        usual = {Opening.CHECK: write_tokens, Opening.CHANNEL: write_channels}
-        openings = self._openings or usual.get(self._peer.opening)
-        has_channel = self._peer.opening is Opening.CHANNEL
-        self._peer.start(
-            Route(max(shape.flows, shape.calls), (FIRST_TRANSCEIVER, shape.transceiver_port), shape.transceivers)
-        )
+        """Starts the peer. Channels of TURN are opened now, while the clients' addresses are free."""
+        clients = max(shape.flows, shape.calls)
+        route = Route(clients, (FIRST_TRANSCEIVER, shape.transceiver_port), shape.transceivers)
+        opening = self._peer.opening
+        self._peer.start(route)
+        endpoints = self._peer.client_endpoints()
+        if opening is Opening.CHANNEL:
+            open_channels(endpoints[0], traffic_of(shape), route)
         return Target(
             self.name,
-            tuple(self._peer.client_endpoints()),
-            openings=None if openings is None else openings(shape),
-            stages=0 if openings is None else 2 if has_channel else 1,
-            channel=CHANNEL if has_channel else 0,
-            ways=BOTH if self._peer.is_both_ways else UP,
+            tuple(endpoints),
+            openings=self._checks(shape, route) if opening is Opening.CHECK else None,
+            stages=int(opening is Opening.CHECK),
+            channel=CHANNEL if opening is Opening.CHANNEL else 0,
+            ways=BOTH if self.is_both_ways else UP,
+            is_answered=self.is_both_ways,
         )
+
+    @property
+    def is_both_ways(self) -> bool:
+        """Whether every client gets its own packets back. Calls that were announced have one client's address."""
+        return self._peer.is_both_ways and self._peer.opening is not Opening.CALL
 
     def pids(self) -> list[int]:
         """The peer's processes."""
         return self._peer.pids()
+
+    def _checks(self, shape: Shape, route: Route) -> Path:
+        return self._openings(shape) if self._openings else write_plain_checks(route, f"callers-{self.name}")
 
     def close(self) -> None:
         """Ends the peer."""
@@ -199,30 +201,3 @@ def traffic_of(shape: Shape) -> Traffic:
 def write_tokens(shape: Shape) -> Path:
     """Checks whose ufrag is a route token."""
     return write_checks(traffic_of(shape), shape.transceiver_port)
-
-
-def write_channels(shape: Shape) -> Path:
-    """For each transceiver an allocation and a channel to it, from a TURN server that asks for no password."""
-    content = b""
-    for number in range(shape.transceivers):
-        address = struct.unpack("!I", socket.inet_aton(transceiver_address(number)))[0] ^ COOKIE
-        peer = struct.pack("!xBHI", 1, shape.transceiver_port ^ COOKIE >> 16, address)
-        allocate = request(ALLOCATE, attribute(REQUESTED_TRANSPORT, struct.pack("!B3x", UDP)))
-        bind = request(
-            CHANNEL_BIND, attribute(CHANNEL_NUMBER, struct.pack("!H2x", CHANNEL)) + attribute(XOR_PEER_ADDRESS, peer)
-        )
-        content += b"".join(len(each).to_bytes(2, "big") + each for each in (allocate, bind))
-    path = OUT / "channels"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-def request(kind: int, attributes: bytes) -> bytes:
-    """A STUN request. All clients may use one transaction id: a server tells them apart by their addresses."""
-    return struct.pack("!HHI12s", kind, len(attributes), COOKIE, kind.to_bytes(12, "big")) + attributes
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute whose value needs no padding."""
-    return struct.pack("!HH", kind, len(value)) + value

@@ -57,9 +57,9 @@ static void say_counts(uint64_t elapsed_ns)
     say_way("down", &counts->way[DOWN]);
     printf(", \"openings\": %" PRIu64 ", \"answers\": %" PRIu64 ", \"refusals\": %" PRIu64 ", \"checks\": %" PRIu64
            ", \"calls_changed\": %" PRIu64 ", \"addresses_changed\": %" PRIu64 ", \"refused\": %" PRIu64
-           ", \"backwards\": %" PRIu64 "}\n",
+           ", \"backwards\": %" PRIu64 ", \"held_ns\": %" PRIu64 "}\n",
            counts->openings, counts->answers, counts->refusals, counts->checks, counts->calls_changed,
-           counts->addresses_changed, counts->refused, counts->backwards);
+           counts->addresses_changed, counts->refused, counts->backwards, counts->held_ns);
 }
 
 static void open_calls(uint32_t first, uint32_t count, uint64_t rate, uint64_t patience_ms)

@@ -9,6 +9,7 @@
 void fr_crowd_begin(struct fr_crowd *crowd)
 {
     crowd->run++;
+    crowd->held_from_ns = crowd->held_until_ns = 0;
     crowd->next_size = 0;
     memset(&crowd->counts, 0, sizeof crowd->counts);
     memset(crowd->page, 0, sizeof *crowd->page);
@@ -49,11 +50,20 @@ bool fr_crowd_move(struct fr_crowd *crowd, uint32_t index)
     return true;
 }
 
+static uint16_t held(const struct fr_crowd *crowd, uint64_t due_ns)
+{
+    if (due_ns >= crowd->held_until_ns)
+        return 0;
+    uint64_t from = due_ns > crowd->held_from_ns ? due_ns : crowd->held_from_ns;
+    uint64_t units = (crowd->held_until_ns - from) / HELD_NS;
+    return (uint16_t)(units < UINT16_MAX ? units : UINT16_MAX);
+}
+
 uint32_t fr_crowd_packet(struct fr_crowd *crowd, uint32_t index, enum fr_direction way, uint64_t due_ns, uint8_t *out)
 {
     struct fr_call *call = &crowd->calls[index];
     uint32_t number = call->sent[way]++;
-    struct fr_mark mark = {MARK_MAGIC, crowd->run, index, number, due_ns};
+    struct fr_mark mark = {MARK_MAGIC, crowd->run, held(crowd, due_ns), index, number, due_ns};
     uint16_t sequence_be = htons((uint16_t)number);
     uint32_t timestamp_be = htonl(number * OPUS_SAMPLES), ssrc_be = htonl(index * 2 + 1 + way);
     out[0] = 0x80;
@@ -100,6 +110,8 @@ uint32_t fr_crowd_arrive(struct fr_crowd *crowd, enum fr_direction way, const ui
     if (crowd->hearing && !is_elsewhere)
         fr_heard_packet(&crowd->hearing->calls[mark.call], way, at_ns);
     crowd->counts.backwards += at_ns < mark.due_ns;
-    fr_histogram_add(&crowd->page->histogram[LATENCY_UP + way], at_ns > mark.due_ns ? at_ns - mark.due_ns : 0);
+    uint64_t latency_ns = at_ns > mark.due_ns ? at_ns - mark.due_ns : 0, held_ns = (uint64_t)mark.held * HELD_NS;
+    fr_histogram_add(&crowd->page->histogram[LATENCY_UP + way], latency_ns);
+    fr_histogram_add(&crowd->page->histogram[LESS_HELD], latency_ns > held_ns ? latency_ns - held_ns : 0);
     return mark.call;
 }

@@ -45,12 +45,14 @@ _Static_assert(sizeof(struct fr_call) == 64, "one cache line a call");
 /* Behind the RTP header, in the order of this machine: both ends are one process. */
 struct fr_mark {
     uint32_t magic;
-    uint32_t run;
+    uint16_t run;
+    uint16_t held; /* in HELD_NS, rounded down: for how long the machine held the sender up after this was due */
     uint32_t call;
     uint32_t number;
     uint64_t due_ns;
 };
 #define MARK_MAGIC 0x6d61726bu
+#define HELD_NS 64
 #define RTP_HEADER 12
 #define MARKED_MIN (RTP_HEADER + (unsigned)sizeof(struct fr_mark))
 #define PACKET_MAX 1200
@@ -80,9 +82,11 @@ struct fr_counts {
     uint64_t addresses_changed;
     uint64_t refused;     /* packets the kernel would not take */
     uint64_t backwards;   /* arrivals stamped before they were due: the clocks moved apart */
+    uint64_t held_ns;     /* how long the machine kept the program from running, as far as it noticed */
 };
 
-enum fr_what { LATENCY_UP, LATENCY_DOWN, LATE_UP, LATE_DOWN, OPENING, WHATS };
+/* LESS_HELD is the latency of both ways less what the machine held the sender up: nothing else is taken out. */
+enum fr_what { LATENCY_UP, LATENCY_DOWN, LATE_UP, LATE_DOWN, OPENING, LESS_HELD, WHATS };
 
 /* Mapped; the harness reads the histograms (program.py), nanoseconds all. */
 struct fr_page {
@@ -94,7 +98,8 @@ struct fr_crowd {
     uint64_t *opened_ns;  /* of each call: when its last opening was due; 0 once it is answered */
     uint32_t *owner;      /* the call of each flow */
     uint32_t call_count, flow_count, next_flow;
-    uint32_t run;
+    uint16_t run;
+    uint64_t held_from_ns, held_until_ns; /* the last time the machine kept the program from running */
     uint32_t first_client; /* host order */
     uint32_t first_transceiver;
     uint16_t client_port_be, transceiver_port_be;

@@ -1,11 +1,11 @@
 """How long a packet takes through a candidate while it is a quarter, half and nearly full: beside no candidate at all.
 
-Lives here: finding its saturation, the three loads. Must not live here: any single candidate (before).
+Lives here: finding its saturation, the three loads, their figures. Must not live here: any single candidate (before),
+peers beside each other (beside_peers).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,16 +14,16 @@ from bench.load.callers.crowd import Crowd
 from bench.load.callers.result import Result, add_accounts, first_problem
 from bench.load.callers.saturation import LOSS_MAX, Saturation, Trial, find_saturation
 from bench.load.callers.shape import Shape, Talk
+from bench.load.callers.sound import Sound
 from bench.report.measured import Measured, series
-from bench.report.model import Better, Curve, Figure, Line
+from bench.report.model import Better, Curve, Figure, Line, Series
+from bench.scenario import Length, Step
 
 SHARES: Final = (0.25, 0.5, 0.8)
 PERCENTILES: Final = (50.0, 99.0, 99.9)
-LOWEST_PER_S: Final = 2_000
+LOWEST_PER_S: Final = 4_000
 CROWD: Final = Shape(calls=10_000)
 """500 kpps each way: above what one processor sends and receives."""
-
-Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,41 @@ class HopEffort:
     trial_ms: int
 
 
-FULL = HopEffort(rounds=9, talk_ms=2000, trial_ms=1000)
-SHORT = HopEffort(rounds=5, talk_ms=200, trial_ms=100)
+EFFORTS: Final = {
+    Length.SHORT: HopEffort(rounds=2, talk_ms=100, trial_ms=50),
+    Length.STANDARD: HopEffort(rounds=5, talk_ms=800, trial_ms=250),
+    Length.FULL: HopEffort(rounds=9, talk_ms=1000, trial_ms=400),
+}
 
 
-def saturation_of(crowd: Crowd, trial_ms: int) -> Saturation:
-    """The highest rate of calls of 20 ms that loses next to nothing, both ways together."""
-    ways, calls = crowd.target.ways, crowd.shape.calls
+def saturation_of(crowd: Crowd, trial_ms: int, ways: int) -> Saturation:
+    """The highest rate of calls of 20 ms that loses next to nothing, all ways together."""
+    calls = crowd.shape.calls
 
     def attempt(rate: float) -> Trial:
         done = crowd.talk(Talk.at(rate, trial_ms, calls, ways))
         # packets that our own sockets dropped are the generator's fault as much as late ones
         return Trial(rate, done.loss, done.latency.percentile_us(50), done.is_behind or bool(done.own_drops))
 
-    return find_saturation(attempt, LOWEST_PER_S, Talk(calls, trial_ms, ways).rate)
+    return find_saturation(attempt, LOWEST_PER_S, Talk.by(calls, 1e9, trial_ms, ways).rate)
+
+
+@dataclass(frozen=True)
+class Turns:
+    """A candidate and nothing in its place, window by window at one rate."""
+
+    rate: float
+    pairs: list[tuple[Result, Result]]
+    note: str
+
+    def candidates(self) -> list[Result]:
+        """The candidate's windows."""
+        return [mine for mine, _ in self.pairs]
+
+    def directs(self) -> list[Result]:
+        """Those without it; none where the generator alone could not offer the rate."""
+        directs = [its for _, its in self.pairs]
+        return [] if first_problem(directs) else directs
 
 
 def measure_hop(before: Before, effort: HopEffort, step: Step, shape: Shape = CROWD) -> Measured:
@@ -57,75 +78,84 @@ def measure_hop(before: Before, effort: HopEffort, step: Step, shape: Shape = CR
     with crowd_before(before, shape) as crowd, crowd_before(Direct(), beside) as direct:
         crowd.warm()
         direct.warm()
-        saturation = saturation_of(crowd, effort.trial_ms)
+        saturation = saturation_of(crowd, effort.trial_ms, crowd.target.ways)
         step()
         rounds = {share: in_turns(crowd, direct, share * saturation.rate, effort, step) for share in SHARES}
-    figures = [saturation_figure(before.name, saturation, shape.calls)]
+    figures = [saturation_figure("hop/saturation", before.name, saturation, shape.calls)]
     for share, turns in rounds.items():
         figures += figures_at(before.name, share, turns)
     return Measured(figures, {"saturation_pps": [saturation.rate]}, [curve_of(before.name, rounds)])
 
 
-Turns = list[tuple[Result, Result]]
-
-
 def in_turns(crowd: Crowd, direct: Crowd, rate: float, effort: HopEffort, step: Step) -> Turns:
     """The candidate, then nothing in its place, round by round; a candidate that carries nothing has no rounds."""
-    if not rate:
-        return []
-    turns = []
-    for _ in range(effort.rounds):
-        talks = [
-            each.talk(Talk.at(rate, effort.talk_ms, each.shape.calls, crowd.target.ways)) for each in (crowd, direct)
-        ]
-        turns.append((talks[0], talks[1]))
+    sound = Sound()
+    pairs = []
+    for _ in range(effort.rounds if rate else 0):
+        mine, its = (
+            sound.talk(each, Talk.at(rate, effort.talk_ms, each.shape.calls, crowd.target.ways))
+            for each in (crowd, direct)
+        )
+        pairs.append((mine, its))
         step()
-    return turns
+    return Turns(rate, pairs, sound.note())
 
 
-def saturation_figure(name: str, saturation: Saturation, calls: int) -> Figure:
+def saturation_figure(key: str, name: str, saturation: Saturation, calls: int) -> Figure:
     """The rate, and what it means when it is the generator's."""
     bound = f"; it carries at least this: the generator with {calls:,} calls was the limit"
     return Figure(
-        key=f"saturation-{name}",
-        what=f"{name}: highest rate with less than {LOSS_MAX:.2%} lost and no queue, both ways together",
+        key=key,
+        what=f"{name}: highest rate carried",
         unit="packets/s",
         better=Better.HIGHER,
         value=series(name, [saturation.rate]) if saturation.rate else None,
-        is_exact=True,
         problem="" if saturation.rate else f"not even {LOWEST_PER_S:,} packets a second were carried",
-        note=f"{len(saturation.trials)} rates tried" + (bound if saturation.is_generator_bound else ""),
+        note=f"less than {LOSS_MAX:.2%} lost and no queue; {len(saturation.trials)} trials"
+        + (bound if saturation.is_generator_bound else ""),
     )
 
 
 def figures_at(name: str, share: float, turns: Turns) -> list[Figure]:
-    """One for each percentile."""
-    candidates, directs = [mine for mine, _ in turns], [its for _, its in turns]
+    """One for each percentile; without a direct run beside it where the generator alone could not offer the rate."""
+    candidates, directs = turns.candidates(), turns.directs()
+    alone = "" if directs else "no direct run: without bundles the generator did not keep this rate"
     return [
         Figure(
-            key=f"hop-{name}-{share:.0%}-p{percent:g}",
-            what=f"{name} at {share:.0%} of its saturation: from due to arrived, p{percent:g}",
+            key=f"hop/{round(100 * share)}-p{percent:g}",
+            what=f"hop p{percent:g} at {share:.0%} of the highest rate ({turns.rate / 1000:.0f} kpps)",
             unit="µs",
-            value=series(name, (each.latency.percentile_us(percent) for each in candidates)) if turns else None,
-            floor=series("direct", (each.latency.percentile_us(percent) for each in directs)) if turns else None,
+            value=percentiles(name, candidates, percent) if candidates else None,
+            floor=percentiles("direct", directs, percent) if directs else None,
             is_paired=True,
             accounts=add_accounts(candidates),
-            problem=first_problem([*candidates, *directs]),
+            problem=first_problem(candidates),
+            note="; ".join(filter(None, (turns.note, alone))),
         )
         for percent in PERCENTILES
     ]
 
 
+def percentiles(name: str, results: list[Result], percent: float) -> Series:
+    """One sample for each window."""
+    return series(name, (each.latency.percentile_us(percent) for each in results))
+
+
 def curve_of(name: str, rounds: dict[float, Turns]) -> Curve:
     """The percentiles by load."""
-    shares = tuple(share for share, turns in rounds.items() if turns)
-    lines = tuple(
+    whole = {share: turns for share, turns in rounds.items() if turns.pairs}
+    lines = [
         Line(
             f"{who} p{percent:g}",
-            tuple(100 * share for share in shares),
-            tuple(tuple(turn[index].latency.percentile_us(percent) for turn in rounds[share]) for share in shares),
+            tuple(100 * share for share, results in shares.items() if results),
+            tuple(
+                tuple(each.latency.percentile_us(percent) for each in results) for results in shares.values() if results
+            ),
         )
-        for index, who in enumerate((name, "direct"))
+        for who, shares in (
+            (name, {share: turns.candidates() for share, turns in whole.items()}),
+            ("direct", {share: turns.directs() for share, turns in whole.items()}),
+        )
         for percent in PERCENTILES
-    )
-    return Curve(f"hop-{name}", f"{name}: latency by load", "% of saturation", "µs from due to arrived", lines)
+    ]
+    return Curve("hop", f"{name}: latency by load", "% of its highest rate", "µs from due to arrived", tuple(lines))

@@ -5,8 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* from the end of sending: what has not come by then is lost */
+/* from the end of sending, or the last arrival: what has not come by then is lost */
 #define LINGER_NS 300000000u
+/* the same when nothing is missing any more: what comes now comes again */
+#define LINGER_COMPLETE_NS 10000000u
+/* Arrivals carry the kernel's time and can wait, a packet that is due cannot: nobody looks for them more often than this,
+ * nor when something is due within what a look at both sockets takes ... */
+#define RECEIVE_EVERY_NS 10000u
+#define RECEIVE_TAKES_NS 6000u
+/* ... unless nobody has looked for so long */
+#define RECEIVE_AT_LEAST_NS 25000u
+/* Two readings of the clock with nothing in between but a look into the schedule lie this far apart only when something
+ * else had the processor: an interrupt, another program, a hypervisor */
+#define HELD_MIN_NS 1000u
 /* a generator that needs this much longer than its schedule stops: its rate is known by then */
 #define GIVE_UP_SHARE 4
 #define GIVE_UP_NS 500000000u
@@ -20,10 +31,18 @@ static unsigned receive(struct fr_play *play)
     return fr_servers_receive(play->servers) + fr_clients_receive(play->clients);
 }
 
-static void linger(struct fr_play *play, uint64_t patience_ns)
+static bool is_complete(const struct fr_play *play)
+{
+    const struct fr_counts *counts = &play->crowd->counts;
+    return counts->way[UP].first == counts->way[UP].sent && counts->way[DOWN].first == counts->way[DOWN].sent
+           && counts->answers == counts->openings;
+}
+
+static void linger(struct fr_play *play)
 {
     uint64_t quiet_since = fr_now_ns();
-    while (!fr_stop && !play->is_dropping && fr_now_ns() - quiet_since < patience_ns)
+    while (!fr_stop && !play->is_dropping
+           && fr_now_ns() - quiet_since < (is_complete(play) ? LINGER_COMPLETE_NS : LINGER_NS))
         if (receive(play))
             quiet_since = fr_now_ns();
 }
@@ -163,6 +182,24 @@ static void count_unsent(struct fr_play *play, const struct fr_talk *talk, uint6
     }
 }
 
+/* The time, when nothing was done since `since_ns`. */
+static uint64_t look_at_clock(struct fr_crowd *crowd, uint64_t since_ns)
+{
+    uint64_t now = fr_now_ns();
+    if (now - since_ns > HELD_MIN_NS) {
+        crowd->held_from_ns = since_ns;
+        crowd->held_until_ns = now;
+        crowd->counts.held_ns += now - since_ns;
+    }
+    return now;
+}
+
+static bool has_time_to_receive(const struct fr_play *play, uint64_t now_ns, uint64_t not_for_ns)
+{
+    return not_for_ns > RECEIVE_AT_LEAST_NS
+           || (not_for_ns > RECEIVE_EVERY_NS && !fr_schedule_has_until(&play->schedule, now_ns + RECEIVE_TAKES_NS));
+}
+
 uint64_t fr_play_talk(struct fr_play *play, const struct fr_talk *talk)
 {
     uint32_t legs[CROWD_BATCH];
@@ -173,25 +210,33 @@ uint64_t fr_play_talk(struct fr_play *play, const struct fr_talk *talk)
     uint32_t live = talk->calls * (uint32_t)(talk->has_way[UP] + talk->has_way[DOWN]);
     struct changes calls = {CHANGE_CALL, talk->calls_changed_per_s, 0, 0};
     struct changes addresses = {CHANGE_ADDRESS, talk->addresses_changed_per_s, talk->calls / 2, 0};
-    uint64_t now = fr_now_ns(), checked = 0;
+    uint64_t now = fr_now_ns(), received = now, checked = 0;
+    bool has_more = talk->calls_changed_per_s || talk->addresses_changed_per_s || talk->check_every_ns;
     while (live && !fr_stop && now < give_up) {
+        now = look_at_clock(play->crowd, now);
         unsigned count = fr_schedule_take(&play->schedule, now, legs, due_ns, CROWD_BATCH);
-        if (count)
+        if (count) {
             live -= send_due(play, talk, legs, due_ns, count, end);
-        receive(play);
-        now = fr_now_ns();
-        if (now > start) {
+            now = fr_now_ns();
+        }
+        if (has_time_to_receive(play, now, now - received)) {
+            receive(play);
+            now = received = fr_now_ns();
+        }
+        /* any other reading of the clock but those after work would hide from look_at_clock what happens before it */
+        if (has_more && now > start) {
             change(play, talk, &calls, now - start);
             change(play, talk, &addresses, now - start);
             if (talk->check_every_ns)
                 check(play, talk, start, now, &checked);
+            now = fr_now_ns();
         }
     }
     now = fr_now_ns();
     count_unsent(play, talk, end);
     free(play->schedule.heads);
     free(play->schedule.next);
-    linger(play, LINGER_NS);
+    linger(play);
     fr_crowd_end(play->crowd, end);
     return now - start;
 }

@@ -55,7 +55,11 @@ class Result:
     addresses_changed: int
     refused: int
     backwards: int
+    held_s: float
+    """How long the machine kept the generator from running, as far as it noticed."""
     opening: Histogram
+    less_held: Histogram
+    """Latency both ways, less what the machine held the sender up after a packet was due."""
     own_drops: int
     """At the generator's own sockets: it could not receive, which says nothing about a relay."""
     target_drops: int

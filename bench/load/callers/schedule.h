@@ -1,7 +1,7 @@
 /* When each leg of each call sends its next packet: a timing wheel, one list of legs in each slot.
  *
- * Lives here: putting a leg at a time, taking the legs whose time has come, in order and never early, none left out
- * however late. Must not live here: clocks, what a leg sends.
+ * Lives here: putting a leg at a time, looking ahead, taking the legs whose time has come, in order and never early, none
+ * left out however late. Must not live here: clocks, what a leg sends.
  * A slot is the wheel's tick: a leg is due at the beginning of its slot, and that is the time its packet carries.
  * Memory belongs to the caller.
  */
@@ -59,6 +59,18 @@ static inline bool fr_schedule_put(struct fr_schedule *schedule, uint32_t leg, u
     schedule->next[leg] = schedule->heads[slot];
     schedule->heads[slot] = leg;
     return true;
+}
+
+/* Whether a leg is due by then. Looks at one slot for each tick until that time: for the near future only. */
+static inline bool fr_schedule_has_until(const struct fr_schedule *schedule, uint64_t until_ns)
+{
+    if (until_ns < schedule->origin_ns)
+        return false;
+    uint64_t last = (until_ns - schedule->origin_ns) >> schedule->tick_bits;
+    for (uint64_t tick = schedule->cursor; tick <= last; tick++)
+        if (schedule->heads[tick & ((1ull << schedule->slot_bits) - 1)] != SCHEDULE_NONE)
+            return true;
+    return false;
 }
 
 /* Takes at most `room` legs that are due, the earliest first, with the time each was due at. */

@@ -106,6 +106,8 @@ class Target:
     """Media travel as ChannelData of this number."""
     ways: int = BOTH
     """The directions it carries."""
+    is_answered: bool = True
+    """Whether answers to openings find their way back."""
 
     def options(self) -> list[str]:
         """As options of the generator."""
