@@ -14,7 +14,16 @@ from rich.table import Table
 
 from bench.load.build import OUT, ROOT
 from bench.load.card import read_card
-from bench.micro.baseline import Baseline, middle_of, python_version, ratios_of, read_baseline, slower, write_baseline
+from bench.micro.baseline import (
+    ROUND_S,
+    Baseline,
+    middle_of,
+    python_version,
+    ratios_of,
+    read_baseline,
+    slower,
+    write_baseline,
+)
 from bench.report.table import make_console
 
 FOLDER = Path(__file__).parent
@@ -23,7 +32,11 @@ REPORT = OUT / "micro.json"
 ATTEMPTS = 6
 # runs of which a baseline keeps the median ratio
 SAVED_RUNS = 5
-OPTIONS = ("--benchmark-max-time=0.05", "--benchmark-min-rounds=20", "--benchmark-disable-gc", "--benchmark-quiet")
+OPTIONS = (
+    *(f"--benchmark-min-time={ROUND_S}", "--benchmark-max-time=0.05", "--benchmark-min-rounds=20"),
+    # a first call is slow, and calls are counted out by it
+    *("--benchmark-warmup=on", "--benchmark-warmup-iterations=100", "--benchmark-disable-gc", "--benchmark-quiet"),
+)
 
 
 def run(tests: Sequence[str]) -> dict[str, float]:

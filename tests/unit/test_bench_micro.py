@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,22 @@ OPEN = "test_token.py::test_open_in_c"
 BASELINE = Baseline("AMD EPYC", python_version(), {SEAL: 0.1, OPEN: 0.2})
 
 
-def test_ratio_is_the_fastest_round_to_the_fastest_reference(tmp_path: Path) -> None:
-    found = {"fullname": f"bench/micro/{SEAL}", "stats": {"min": 2e-6}, "extra_info": {"reference_ns": 8000}}
+@pytest.mark.parametrize(
+    ("fastest_s", "calls", "ratio"),
+    [
+        pytest.param(2e-6, 3, 0.25, id="many calls a round"),
+        pytest.param(8e-5, 1, 10.0, id="one long call a round"),
+        pytest.param(1.8e-7, 1, math.inf, id="one short call a round"),
+    ],
+)
+def test_ratio_is_the_fastest_round_to_the_fastest_reference(
+    fastest_s: float, calls: int, ratio: float, tmp_path: Path
+) -> None:
+    stats = {"min": fastest_s, "iterations": calls}
+    found = {"fullname": f"bench/micro/{SEAL}", "stats": stats, "extra_info": {"reference_ns": 8000}}
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"benchmarks": [found]}))
-    assert ratios_of(report) == {SEAL: pytest.approx(0.25)}
+    assert ratios_of(report) == {SEAL: pytest.approx(ratio)}
 
 
 def test_baseline_is_the_median_of_the_runs() -> None:
