@@ -18,6 +18,7 @@ from bench.gate.measure import PHASES, measure_all
 from bench.load import open_loop
 from bench.load import scenarios as load
 from bench.load.callers import curves
+from bench.load.callers import scenarios as callers
 from bench.peers import scenarios as peers
 from bench.restart import scenarios as restart
 from bench.scenario import Length, Scenario
@@ -96,6 +97,26 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "Anything about a machine on which other work takes the relay's processor.",
         (10, 30),
         open_loop.SCENARIOS,
+    ),
+    _relay(
+        "generator",
+        "The generator",
+        "The load generator measured before it measures others: how near its schedule of ten thousand calls comes to a "
+        "bare sendmmsg loop, and how far its own clock is off when packets pass no relay.",
+        "Latencies of this report are the relay's, not the instrument's, down to this error.",
+        "That this machine can load any relay to its end: drains do that, generators do not.",
+        (15, 25),
+        _named(callers.SCENARIOS, "generator"),
+    ),
+    _relay(
+        "hop",
+        "Hop latency",
+        "How long a packet takes through a relay that carries a quarter, half and four fifths of what it can, from "
+        "when it was due until it arrived, both ways; beside the same packets with no relay at all.",
+        "How much later a packet arrives because a relay stands between, while it is not full.",
+        "What a network adds, or how a relay behaves beyond saturation.",
+        (45, 255),
+        _named(callers.SCENARIOS, "hop", "hop-peers"),
     ),
     _relay(
         "curves",

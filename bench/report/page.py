@@ -25,6 +25,7 @@ from bench.report.wording import (
     judged_text,
     number,
     outcome,
+    unbroken,
 )
 from bench.scenario import Length
 
@@ -93,7 +94,7 @@ def _header(run: Run) -> str:
     return (
         '<a class="skip" href="#report">Skip to the figures</a><header class="top"><div class="wide">'
         '<p class="brand">fastrelay <span>Benchmark report</span></p>'
-        f"<h1>{escape(outcome(run))}</h1>"
+        f"<h1>{', '.join(unbroken(escape(part)) for part in outcome(run).split(', '))}</h1>"
         f'<p class="about">{ABOUT}</p>'
         f'<dl class="facts">{pairs}</dl>'
         + "".join(f'<p class="notice">{notice}</p>' for notice in notices)
