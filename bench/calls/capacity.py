@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from bench.calls.ensemble import CallersLate, Ensemble, Window
 
 ON_TIME_MIN = 0.999
-SETTLE_S = 0.7
-OPEN_PER_S = 90
+SETTLE_S = 0.5
+OPEN_PER_S = 120
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,13 @@ class Effort:
 
 
 EFFORTS: Final[Mapping[Length, Effort]] = {
-    Length.SHORT: Effort(Thoroughness(window_s=1.5, step=0.5, halvings=1), 1, 20, 2, 8),
-    Length.STANDARD: Effort(Thoroughness(window_s=2.0, step=0.2, halvings=2), 1, 60, 5, 24),
+    Length.SHORT: Effort(Thoroughness(window_s=1.0, step=0.5, halvings=1), 2, 20, 2, 8),
+    Length.STANDARD: Effort(Thoroughness(window_s=1.5, step=0.25, halvings=1), 1, 60, 5, 24),
     Length.FULL: Effort(Thoroughness(window_s=2.0, step=0.2, halvings=2), 3, 60, 9, 24),
 }
 
 
-AGAIN: Final = Thoroughness(window_s=2.0, step=0.1, halvings=1)
+AGAIN: Final = Thoroughness(window_s=1.5, step=0.1, halvings=1)
 
 
 def capacity(length: Length, step: Step) -> Measured:

@@ -36,6 +36,8 @@ SERVER_CPU = cpu.RELAY_CPU
 STARTED_WITHIN_S = 15.0
 STOPPED_WITHIN_S = 10.0
 BACKLOG = 1024
+SAID_MAX = 1000
+"""Of what a worker has logged, when it does not start."""
 CALLS_MAX = 10_000
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -118,13 +120,14 @@ class Transceiver:
             self._http = undo.enter_context(socket.create_server((ADDRESS, 0), backlog=BACKLOG))
             self._channel, theirs = Channel.pair()
             undo.callback(self._channel.close)
-            self._process = self._start(theirs)
+            log = folder / "worker.log"
+            self._process = self._start(theirs, log)
             undo.callback(self._stop)
             self._hearing = threading.Thread(target=self._hear, name="transceiver")
             self._hearing.start()
             self._charge(ring, relay.port(), folder)
             if not self._ready.wait(STARTED_WITHIN_S):
-                raise BenchFailure(f"the transceiver did not start: {self._problem or 'it says nothing'}")
+                raise BenchFailure(f"the transceiver did not start: {self._problem} {log.read_text()[-SAID_MAX:]}")
             self._undo = undo.pop_all()
         return self
 
@@ -141,10 +144,11 @@ class Transceiver:
     def pid(self) -> int:
         return self._process.pid
 
-    def _start(self, theirs: Channel) -> subprocess.Popen[bytes]:
+    def _start(self, theirs: Channel, log: Path) -> subprocess.Popen[bytes]:
         descriptor = theirs.fileno()
         command = [sys.executable, "-m", "fastrelay.transceiver.worker", str(descriptor)]
-        process = subprocess.Popen(command, pass_fds=[descriptor], cwd=ROOT, start_new_session=True)
+        with log.open("wb") as said:
+            process = subprocess.Popen(command, stderr=said, pass_fds=[descriptor], cwd=ROOT, start_new_session=True)
         theirs.close()
         cpu.prefer(process.pid, cpu.NICE_CANDIDATE)
         return process
