@@ -132,9 +132,10 @@ class Hosts:
 
     def lose_first(self) -> None:
         """The first host is gone; where there is a second one, packets reach it from the next one on."""
-        self.first.lose()
+        # order matters: a busy machine may hold us up in between, and that would be silence of our own making
         if self.second is not None:
             self.second.attract()
+        self.first.lose()
 
     def begin_again(self) -> None:
         """The first host has come back, and has calls that the second one has never seen."""
