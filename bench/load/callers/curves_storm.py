@@ -114,7 +114,7 @@ def measured_of(name: str, rounds: list[tuple[Searched, Searched]]) -> Measured:
         is_paired=True,
         accounts=tuple(account(name, held(each)) for each in mine),
         problem="" if is_found else f"not even {LOWEST_PER_S:,} a second were answered",
-        note=f"< {LOSS_MAX:.2%} of the first checks unanswered and no queue; direct: transceivers answer without a relay"
+        note=f"< {LOSS_MAX:.2%} of first checks unanswered and no queue; direct: transceivers answer without a relay"
         + (f"; in {bound} of {len(rounds)} rounds the generator was the limit, not the relay" if bound else ""),
     )
     curve = Curve(
