@@ -57,7 +57,7 @@ TEAM_ROUNDS: Final = {Length.SHORT: 5, Length.STANDARD: 15, Length.FULL: 45}
 STORMS: Final = {
     Length.SHORT: StormEffort(1, 50),
     Length.STANDARD: StormEffort(5, 60),
-    Length.FULL: StormEffort(9, 150),
+    Length.FULL: StormEffort(9, 120),
 }
 CHANGES: Final = {
     Length.SHORT: ChangesEffort(1, 100, (1_000,)),
