@@ -48,11 +48,10 @@ endef
 $(VENV)/.installed: pyproject.toml | packages-build
 	@echo "setting up $(VENV)"
 	$(call make_environment,$(VENV))
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed setup.py $(EXT_SOURCES)
-	$(BIN)/python setup.py --quiet build_ext --inplace
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
 	@touch $@
 
 $(VENV_ASAN)/.installed: pyproject.toml | packages-build

@@ -4,10 +4,14 @@ FASTRELAY_BUILD picks the flavour; each has a build directory of its own, where 
 """
 
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 FLAVOURS = {  # name: (compiler flags, linker flags)
     "release": ("-O3 -fno-tree-slp-vectorize -DNDEBUG -fno-plt -flto=auto -fvisibility=hidden", "-O3 -flto=auto"),
@@ -33,11 +37,38 @@ compile_flags, link_flags = (flags.split() for flags in FLAVOURS[flavour])
 # All of ext/ is a dependency of each module: with output out of the tree the sdist would lose it otherwise.
 sources = [*Path("ext").rglob("*"), *Path("src/fastrelay/_ext").glob("*.pxd")]
 everything = sorted(str(path) for path in sources if path.suffix in {".pyx", ".pxd", ".h", ".c"})
+objects = str(build / f"objects-{sys.implementation.cache_tag}")
+parts = [path for path in everything if path.endswith(".c")]
+seen_by_each = ["setup.py", *(path for path in everything if path.endswith(".h"))]
+
+
+class BuildOfParts(build_ext):
+    """Compiles each source once and only when it must; setuptools would compile every part anew for every module."""
+
+    def build_extensions(self) -> None:
+        """Compile modules and parts, all processors at work, then leave the linking to setuptools."""
+        with ThreadPoolExecutor(self.parallel) as pool:
+            own = pool.map(self.compile, [extension.sources[0] for extension in self.extensions])
+            shared = list(pool.map(self.compile, parts))
+        for extension, compiled in zip(self.extensions, own, strict=True):
+            # in the order of a link from sources, so that what the linker makes of them does not change
+            extension.extra_objects = [compiled, *shared]
+            extension.sources = []
+        super().build_extensions()
+
+    def compile(self, source: str) -> str:
+        """Return the object of a source. All are compiled alike, so any extension's flags will do."""
+        (target,) = self.compiler.object_filenames([source], output_dir=objects)
+        if self.force or newer_group([source, *seen_by_each], target):
+            flags = self.extensions[0].extra_compile_args
+            self.compiler.compile([source], objects, debug=self.debug, extra_postargs=flags)
+        return target
+
 
 extensions = [
     Extension(
         f"fastrelay._ext.{name}",
-        [f"ext/{name}.pyx", *(path for path in everything if path.endswith(".c"))],
+        [f"ext/{name}.pyx"],
         depends=[*everything, "setup.py"],
         libraries=["crypto"],
         # -iquote and not -I: our limits.h must not stand in for the system's.
@@ -53,4 +84,8 @@ modules = cythonize(
 )
 for module in modules:
     module.include_dirs.clear()  # Cython has added -Iext
-setup(ext_modules=modules, options={"build": {"build_base": str(build)}})
+setup(
+    ext_modules=modules,
+    cmdclass={"build_ext": BuildOfParts},
+    options={"build": {"build_base": str(build), "parallel": os.cpu_count()}},
+)
