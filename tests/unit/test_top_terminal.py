@@ -23,6 +23,7 @@ from fastrelay.cli.main import run
 from tests.unit.relay_stand_in import Answers, served, status_document
 
 PATIENCE_S = 20.0
+SIZES = ("COLUMNS", "LINES")
 COMMAND = [sys.executable, "-W", "error", "-c", "from fastrelay.cli.main import main; main()", "top"]
 
 
@@ -43,7 +44,8 @@ class Terminal:
             stdin=self._theirs,
             stdout=self._theirs,
             stderr=self._theirs,
-            env=os.environ | {"TERM": self._kind},
+            # without those by which who runs the tests may say another size
+            env={name: text for name, text in os.environ.items() if name not in SIZES} | {"TERM": self._kind},
             start_new_session=True,
         )
         return self
