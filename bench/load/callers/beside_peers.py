@@ -40,7 +40,8 @@ WAYS: Final = {BOTH: "both ways", UP: "up"}
 EFFORTS: Final = {
     Length.SHORT: HopEffort(rounds=2, talk_ms=100, trial_ms=50),
     Length.STANDARD: HopEffort(rounds=5, talk_ms=300, trial_ms=150),
-    Length.FULL: HopEffort(rounds=7, talk_ms=500, trial_ms=200),
+    # a trial that is short beside the 20 ms that packets may wait flatters whoever queues
+    Length.FULL: HopEffort(rounds=5, talk_ms=500, trial_ms=400),
 }
 
 
