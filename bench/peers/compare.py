@@ -93,7 +93,7 @@ def compare_down(plan: Plan, step: Step) -> Compared:
         both_ways = [peer for peer in plan.peers if peer.is_both_ways]
         for peer in plan.peers:
             if not peer.is_both_ways:
-                ring.compared.not_run[peer.name] = "one upstream socket for all clients: no way back"
+                ring.compared.not_run[f"{peer.name}, down"] = "one upstream socket for all clients: no way back"
         routes = {peer.name: route_down(traffic, number) for number, peer in enumerate(both_ways)}
         backs: dict[str, BackGenerator] = {}
         begun = begin_all(stack, both_ways, ring.compared, traffic, routes.__getitem__)

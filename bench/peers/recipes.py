@@ -26,7 +26,7 @@ NOTES = {
         False,
     ): "It receives in batches; every flow has a socket of its own, so up each packet is still a call.",
     (False, True): "The cheapest way up without batches, and a reader's own choice: it has no way back to a client.",
-    (True, True): "The cheapest that Go can do: both calls are batched. It has no way back to a client.",
+    (True, True): "The cheapest of the four: both calls are batched. It has no way back to a client.",
 }
 
 
