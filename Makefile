@@ -72,9 +72,18 @@ run: setup ## start fastrelay on this machine, with a live view
 
 .PHONY: test
 test: setup packages-deploy packages-browser c-test ## every test: C, unit, data plane, pairs, live, browser, deployment, rules
-	@# a run of their own: the browser and its call last until the end of it, and tests under load want the machine
-	$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest tests/e2e)
-	$(BIN)/python -m pytest -m 'not packaging' $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--ignore=tests/e2e)
+	@# runs of their own: the browser and its call last until the end of theirs, and tests under load want the machine
+ifneq ($(PYTEST_ARGS),)
+	$(BIN)/python -m pytest -m 'not packaging' $(PYTEST_ARGS)
+else
+	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest --ignore=tests/e2e $(TIMELESS:%=--ignore=%)
+	$(BIN)/python -m pytest -m 'not packaging' $(ABREAST) $(TIMELESS)
+endif
+
+# Tests that hold no times, as many at once as there are processors.
+TIMELESS := tests/unit tests/dataplane tests/pair tests/rules
+ABREAST := --numprocesses=auto --dist=worksteal
 
 .PHONY: soak
 soak: setup ## at full length, with figures: floods beside live calls; crash, upgrade, reload and memory under load
@@ -136,8 +145,10 @@ bench-micro: setup ## the micro benchmarks against their saved baseline; fails w
 NOT_COMPILED := agent* association audio_files bench_calls certificate data_channel* dcep demo_page dtls* http_* \
 	negotiation opus sctp_packet sdp* signalling_page transceiver_admin worker_*
 
-.PHONY: asan
-asan: $(VENV_ASAN)/.built packages-deploy c-test ## the suite over extensions built with ASan and UBSan
+.PHONY: asan asan-build
+asan-build: $(VENV_ASAN)/.built
+
+asan: asan-build packages-deploy c-test ## the suite over extensions built with ASan and UBSan
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
 	$(VENV_ASAN)/bin/python -m pytest -m 'not packaging' --ignore=tests/load $(NOT_COMPILED:%='--ignore-glob=tests/unit/test_%.py') --ignore=tests/e2e $(PYTEST_ARGS)
