@@ -142,7 +142,7 @@ bench-micro: setup ## the micro benchmarks against their saved baseline; fails w
 	$(BIN)/python -m bench.micro
 
 # Units that reach nothing compiled of ours: the sanitizers would watch other people's code, and make its time theirs.
-NOT_COMPILED := agent* association audio_files bench_calls certificate data_channel* dcep demo_page dtls* http_* \
+NOT_COMPILED := agent* association audio_files bench_* certificate cli_bench data_channel* dcep demo_page dtls* http_* \
 	negotiation opus sctp_packet sdp* signalling_page transceiver_admin worker_*
 
 .PHONY: asan asan-build
