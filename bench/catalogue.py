@@ -90,12 +90,13 @@ CHAPTERS: Final[Sequence[Chapter]] = (
     ),
     _relay(
         "steady",
-        "Loss",
+        "Loss, and time inside the relay",
         "Packets at 70 % of saturation, whether or not anyone keeps up; each has a number, and the receiver says "
-        "which never came.",
+        "which never came. And at half of it: the relay's own stamps, from the kernel's receiving a packet to handing "
+        "it to the kernel again.",
         "Nothing was lost at this rate, on this machine, in this run, where it says 0.",
         "Anything about a machine on which other work takes the relay's processor.",
-        (10, 30),
+        (20, 50),
         open_loop.SCENARIOS,
     ),
     _relay(

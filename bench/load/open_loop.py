@@ -1,6 +1,7 @@
-"""Loss in an open loop: numbered packets at a set rate, whether or not anyone keeps up.
+"""The way up in an open loop: packets at a set rate, whether or not anyone keeps up.
 
-Lives here: the loss of the way up at a share of saturation. Must not live here: latency (callers), drains (scenarios).
+Lives here: loss, and the relay's own samples of its hop, at shares of saturation. Must not live here: latency from end
+to end (callers), drains (scenarios).
 
 The generator, the receiver and this harness share the second processor. What one processor can offer is less than
 what a relay can carry, so clients send short trains by UDP_SEGMENT here; a rate that could not be offered is said.
@@ -14,17 +15,24 @@ from typing import Final
 
 from bench.load import cpu
 from bench.load.relay_candidate import Relay
+from bench.load.relay_page import bucket_top_ns
 from bench.load.scenarios import Effort, Up
-from bench.load.traffic import TRANSCEIVER_PORT, Sink, Traffic, UpGenerator, wait_for_count
+from bench.load.traffic import TRANSCEIVER_PORT, Sink, Traffic, UpGenerator, percentile, wait_for_count
 from bench.report.measured import NS_PER_S, Measured, series
 from bench.report.model import Account, Bar, Figure
 from bench.scenario import Length, Scenario, Step
 
 PACKETS: Final = {Length.SHORT: 500_000, Length.STANDARD: 4_000_000, Length.FULL: 10_000_000}
-SHARE: Final = 0.7
+LOSS_SHARE: Final = 0.7
 """Of saturation."""
-# packets of one client in a row: the shortest train with which one processor offers the rate
+HOP_SHARE: Final = 0.5
+HOP_WINDOWS: Final = {Length.SHORT: 5, Length.STANDARD: 5, Length.FULL: 15}
+HOP_PACKETS: Final = {Length.SHORT: 40_000, Length.STANDARD: 400_000, Length.FULL: 400_000}
+"""In each window."""
+HOP_BARS_US: Final = {50: 20.0, 99: 100.0}
+# packets of one client in a row: the shortest trains with which one processor offers the rates
 LOSS_TRAIN = 16
+HOP_TRAIN = 4
 # an offered rate this far below the wanted one is reported as a different run
 RATE_TOLERANCE = 0.95
 TRAFFIC: Final = Traffic(4096)
@@ -64,13 +72,17 @@ def saturation_pps() -> float:
 
 def measure_loss(length: Length, step: Step) -> Measured:
     """At a share of what the relay can carry here and now."""
-    rate = SHARE * saturation_pps()
+    saturation = saturation_pps()
     step()
-    return loss(rate, PACKETS[length], step)
+    return loss(saturation, PACKETS[length], step)
 
 
-def loss(rate: float, packets: int, step: Step) -> Measured:
-    """Every packet has a number; the receiver says which never came and which came twice."""
+def loss(saturation: float, packets: int, step: Step) -> Measured:
+    """Every packet has a number; the receiver says which never came and which came twice.
+
+    Where the generator cannot offer the share that the bar asks for, its own share is in the figure's words, and
+    there is no bar.
+    """
     traffic = replace(TRAFFIC, train=LOSS_TRAIN)
     with ExitStack() as stack:
         sink = Sink(TRANSCEIVER_PORT, numbers=packets)
@@ -81,7 +93,7 @@ def loss(rate: float, packets: int, step: Step) -> Measured:
         stack.callback(relay.stop)
         relay.start()
         waited_before = cpu.kept_waiting_ns(relay.program().pid)
-        offered = offer(generator, relay.port, rate, packets)
+        offered = offer(generator, relay.port, LOSS_SHARE * saturation, packets)
         wait_for_count(sink, packets)
         waited_ms = (cpu.kept_waiting_ns(relay.program().pid) - waited_before) / 1e6
         seen = sink.seen()
@@ -93,16 +105,13 @@ def loss(rate: float, packets: int, step: Step) -> Measured:
     note += f"; other work kept the relay waiting for {waited_ms:.0f} ms"
     if missing or seen.duplicates:
         note += f"; {relay_lost} lost at the relay, {sink_lost} at the receiver, {seen.duplicates} came twice"
-    problem = ""
-    if sink_lost or (missing == 0 and not offered.reached()):
-        # the receiver could not keep up, or the generator could not: says nothing about the relay at that rate
-        problem = f"the receiver lost {sink_lost}" if sink_lost else offered.describe()
+    share = LOSS_SHARE if offered.reached() else offered.rate / saturation
     figure = Figure(
         key="loss/missing",
-        what=f"packets lost of {offered.packets:,} at {SHARE:.0%} of saturation",
+        what=f"packets lost of {offered.packets:,} at {share:.0%} of saturation",
         unit="packets",
         value=series("relay", [missing + seen.duplicates]),
-        bar=Bar(0),
+        bar=Bar(0) if offered.reached() else None,
         accounts=(
             Account(
                 "packets sent",
@@ -110,10 +119,54 @@ def loss(rate: float, packets: int, step: Step) -> Measured:
                 {"arrived": seen.unique, "lost at the relay": relay_lost, "lost at the receiver": sink_lost},
             ),
         ),
-        problem=problem,
+        # the receiver could not keep up: says nothing about the relay at that rate
+        problem=f"the receiver lost {sink_lost}" if sink_lost else "",
         note=note,
     )
     return Measured([figure], {"missing": [missing], "relay_lost": [relay_lost], "offered_pps": [offered.rate]})
 
 
-SCENARIOS: Final[Mapping[str, Scenario]] = {"loss": Scenario("loss at a steady load", lambda _: 2, measure_loss)}
+def measure_hop(length: Length, step: Step) -> Measured:
+    """The relay's own samples, kernel receive to handed to the kernel again, while the load is steady."""
+    rate = HOP_SHARE * saturation_pps()
+    step()
+    traffic = replace(TRAFFIC, train=HOP_TRAIN)
+    windows: list[list[int]] = []
+    offers: list[Offered] = []
+    with ExitStack() as stack:
+        sink = Sink(TRANSCEIVER_PORT)
+        stack.callback(sink.stop)
+        sink.drop()
+        generator = UpGenerator(traffic)
+        stack.callback(generator.stop)
+        relay = Relay("relay", traffic, generator, is_up=True)
+        stack.callback(relay.stop)
+        relay.start()
+        offer(generator, relay.port, rate, HOP_PACKETS[length] // 2)
+        for _ in range(HOP_WINDOWS[length]):
+            before = relay.page.hop_up_ns()
+            offers.append(offer(generator, relay.port, rate, HOP_PACKETS[length]))
+            windows.append([after - start for after, start in zip(relay.page.hop_up_ns(), before, strict=True)])
+            step()
+    slowest = min(offers, key=lambda each: each.rate)
+    samples = sum(map(sum, windows))
+    figures = [
+        Figure(
+            key=f"hop-inside/p{percent}",
+            what=f"inside the relay at {HOP_SHARE:.0%} of saturation, p{percent}",
+            unit="µs",
+            value=series("relay", (bucket_top_ns(percentile(counts, percent / 100)) / 1000 for counts in windows)),
+            bar=Bar(bar),
+            problem="" if slowest.reached() else slowest.describe(),
+            note=f"from the kernel's receive stamp to handed to the kernel again; {samples:,} samples; the slowest "
+            f"window had {slowest.describe()}",
+        )
+        for percent, bar in HOP_BARS_US.items()
+    ]
+    return Measured(figures, {"offered_pps": [each.rate for each in offers]})
+
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "loss": Scenario("loss at a steady load", lambda _: 2, measure_loss),
+    "hop-inside": Scenario("time inside the relay", lambda length: 1 + HOP_WINDOWS[length], measure_hop),
+}

@@ -22,9 +22,9 @@ CALLS = 50
 DROPPED_EVERY = 37
 
 
-def shape(**changed: int) -> Shape:
+def shape(calls: int = CALLS, flows: int = 0, transceivers: int = 1) -> Shape:
     first = free_port(22000, 22900)
-    return Shape(**{"calls": CALLS, "client_port": first, "transceiver_port": free_port(first + 1, 23000)} | changed)
+    return Shape(calls, flows, transceivers, client_port=first, transceiver_port=free_port(first + 1, 23000))
 
 
 @pytest.mark.parametrize("before", [Direct(), Fastrelay()], ids=lambda before: before.name)

@@ -59,10 +59,33 @@ def way(sent: int, missing: int = 0) -> Way:
     return Way(latency=NOTHING, late=NOTHING, **counts)
 
 
-def result(up: Way, down: Way, **changed: int) -> Result:
-    names = ("openings", "answers", "refusals", "checks", "calls_changed", "addresses_changed")
-    counts = dict.fromkeys((*names, "refused", "backwards", "own_drops", "target_drops"), 0) | changed
-    return Result(elapsed_s=1.0, up=up, down=down, opening=NOTHING, **counts)
+def result(
+    up: Way,
+    down: Way,
+    openings: int = 0,
+    answers: int = 0,
+    calls_changed: int = 0,
+    addresses_changed: int = 0,
+    own_drops: int = 0,
+) -> Result:
+    return Result(
+        elapsed_s=1.0,
+        up=up,
+        down=down,
+        openings=openings,
+        answers=answers,
+        refusals=0,
+        checks=0,
+        calls_changed=calls_changed,
+        addresses_changed=addresses_changed,
+        refused=0,
+        backwards=0,
+        held_s=0.0,
+        opening=NOTHING,
+        less_held=NOTHING,
+        own_drops=own_drops,
+        target_drops=0,
+    )
 
 
 def place(x: int, cost_ns: float, clients: int = 10, resident: int = 0) -> Place:

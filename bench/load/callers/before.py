@@ -13,7 +13,6 @@ from typing import Protocol
 
 from bench.load.callers.crowd import OPEN_PER_S, Crowd
 from bench.load.callers.shape import BOTH, UP, Shape, Target
-from bench.load.candidates import Floor
 from bench.load.checks import transceiver_address, write_checks
 from bench.load.failure import BenchFailure
 from bench.load.relay_candidate import Relay
@@ -110,33 +109,6 @@ class Fastrelay:
         if self._relay is not None:
             self._relay.stop()
             self._relay = None
-
-
-class Forwarder:
-    """The C floor: recvmmsg, a flow lookup, sendmmsg. It carries packets up and nothing down."""
-
-    name = "C forwarder"
-
-    def __init__(self) -> None:
-        self._floor: Floor | None = None
-
-    def open(self, shape: Shape) -> Target:
-        """Starts it with every flow in its table."""
-        to = f"{FIRST_TRANSCEIVER}:{shape.transceiver_port}"
-        options = ["--to", to, "--peers", str(shape.transceivers), *traffic_of(shape).options()]
-        self._floor = Floor("floor_forward", options, NeverFilled())
-        self._floor.start()
-        return Target(self.name, ((CANDIDATE, self._floor.program().port()),), ways=UP)
-
-    def pids(self) -> list[int]:
-        """Its process."""
-        return [] if self._floor is None else [self._floor.program().pid]
-
-    def close(self) -> None:
-        """Ends it."""
-        if self._floor is not None:
-            self._floor.stop()
-            self._floor = None
 
 
 class PeerBefore:
