@@ -50,32 +50,34 @@ UNTIL_CHECK = "calls come back with their next check, which browsers send every 
 QUIET: Final = Case(FLOOR, FLOOR, 400)
 WORKER: Final = Case(
     "kill-worker",
-    "worker killed; the supervisor holds sockets and flow table, its successor takes them",
+    "relay worker killed",
     500,
+    note="the supervisor holds sockets and flow table, and its successor takes them",
     is_headline=True,
 )
-UPGRADE: Final = Case("upgrade", "upgrade by SIGUSR2, sockets and flow table kept", 1200, is_lossless=True)
-STOP_START: Final = Case(
-    "stop-start", "upgrade without it: relay stopped and started; flows come back from the trunk", 1000
+UPGRADE: Final = Case(
+    "upgrade", "relay upgraded by SIGUSR2", 1200, note="sockets and flow table are kept", is_lossless=True
 )
-RELAY: Final = Case("kill-relay", "whole relay killed and started; flows come back from the trunk", 1000)
+FROM_TRUNK = "flows come back from the trunk"
+STOP_START: Final = Case("stop-start", "relay stopped and started", 1000, note=f"no upgrade; {FROM_TRUNK}")
+RELAY: Final = Case("kill-relay", "whole relay killed", 1000, note=f"and started at once; {FROM_TRUNK}")
 UNTIL_CHECK_MS: Final = 3300
 RELAY_CHECK: Final = Case(
     "kill-relay-no-trunk",
-    "whole relay killed and started, flows made again by checks alone",
+    "whole relay killed, checks alone",
     UNTIL_CHECK_MS,
     note=UNTIL_CHECK,
 )
-PEER: Final = Case("kill-{name}", "{name} killed and started", UNTIL_CHECK_MS, note=UNTIL_CHECK, is_ours=False)
+PEER: Final = Case("kill-{name}", "{name} killed", UNTIL_CHECK_MS, note=UNTIL_CHECK, is_ours=False)
 HOST: Final = Case(
     "host-lost",
-    "host lost, packets reach a relay on another that has never seen the call",
+    "host lost, another takes over",
     UNTIL_CHECK_MS,
-    note=f"{UNTIL_CHECK}; routing changes at once here: add what your BFD or BGP takes",
+    note=f"its relay has never seen the call; {UNTIL_CHECK}; routing changes at once here: add what BFD or BGP takes",
 )
 ALONE: Final = Case(
     "host-alone",
-    "host lost, and there is no other",
+    "host lost, no other",
     UNTIL_CHECK_MS,
     note="silence lasts until the host is back: no gap is stated, since it would be the length of the trial",
     ends=False,

@@ -30,7 +30,7 @@ def gaps_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[T
     return [
         Figure(
             key=f"{prefix}/{case.key}-{name}",
-            what=f"{case.what}: silence of a call, {name} over calls",
+            what=f"{case.what}: silence, {name} of calls",
             unit="ms",
             value=series(case.key, (trial.hearing.gap_ms(percent) for trial in trials)),
             floor=series(FLOOR, (trial.hearing.gap_ms(percent) for trial in floors)),
@@ -63,7 +63,7 @@ def again_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[
     """Calls that are heard again before the stretch ends."""
     return Figure(
         key=f"{prefix}/{case.key}-again",
-        what=f"{case.what}: calls heard again within {case.duration_ms / 1000:g} s, without a new offer",
+        what=f"{case.what}: calls heard again within {case.duration_ms / 1000:g} s",
         unit="%",
         better=Better.HIGHER,
         value=series(case.key, (trial.hearing.heard_again_percent for trial in trials)),
