@@ -118,10 +118,10 @@ format: setup ## let ruff format the Python
 	$(BIN)/ruff format .
 
 .PHONY: bench bench-full
-bench: setup packages-bench packages-browser ## the report in about ten minutes: relay, calls, other relays, each beside its floor
+bench: setup packages-bench packages-peers packages-browser ## the report in about ten minutes: relay, calls, other relays, each beside its floor
 	$(BIN)/python -m bench $(BENCH_ARGS) $(ALSO_MISSED)
 
-bench-full: setup packages-bench packages-browser ## the report with every peer, every curve and more rounds: about 22 minutes
+bench-full: setup packages-bench packages-peers packages-browser ## the report with every peer, every curve and more rounds: about 22 minutes
 	$(BIN)/python -m bench --full $(BENCH_ARGS) $(ALSO_MISSED)
 
 # A bar that is missed is a result, and the report says it; what could not be measured is a failure.
