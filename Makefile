@@ -64,6 +64,12 @@ $(VENV_ASAN)/.built: $(VENV_ASAN)/.installed setup.py $(EXT_SOURCES) $(shell fin
 	FASTRELAY_BUILD=asan $(VENV_ASAN)/bin/python -m pip install --quiet --no-build-isolation --force-reinstall .
 	@touch $@
 
+# What others have written and tests and benchmarks run: packages, then programs built from their own registries. The first
+# build takes a minute, so .ci/run has it beside other work; afterwards it is asked every time, which takes a second.
+.PHONY: peers-built
+peers-built: setup packages-peers
+	$(BIN)/python -m bench.prepare
+
 # --- the working day ----------------------------------------------------------
 
 .PHONY: run
@@ -71,7 +77,7 @@ run: setup ## start fastrelay on this machine, with a live view
 	@exec $(BIN)/fastrelay up
 
 .PHONY: test
-test: setup packages-deploy packages-browser c-test ## every test: C, unit, data plane, pairs, live, browser, deployment, rules
+test: setup packages-deploy packages-browser peers-built c-test ## every test: C, unit, data plane, pairs, live, browser, deployment, rules
 	@# runs of their own: the browser and its call last until the end of theirs, and tests under load want the machine
 ifneq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest -m 'not packaging' $(PYTEST_ARGS)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from bench.designs.party import Party
-from bench.designs.servers import PER_SESSION, SINGLE_PORT, TIERS, Design, Tiers, per_session, pion_version, single_port
+from bench.designs.servers import PER_SESSION, SINGLE_PORT, TIERS, Design, Tiers, per_session, single_port
 from bench.peers.peer import NotRun
 from bench.report.measured import series
 from bench.report.model import Account, Figure
@@ -48,8 +48,8 @@ class Cast:
                 except NotRun as reason:
                     self.not_run[name] = str(reason)
                     continue
-                if name == SINGLE_PORT:
-                    self.versions[name] = pion_version()
+                if design.version:
+                    self.versions[name] = design.version
                 self.parties.append(undo.enter_context(Party(undo.enter_context(design))))
             self._undo = undo.pop_all()
         return self

@@ -9,6 +9,7 @@ Every process of every design runs on one processor, the same for all; callers h
 from __future__ import annotations
 
 import os
+import platform
 import select
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -28,6 +30,7 @@ from bench.load.build import ROOT
 from bench.load.failure import BenchFailure
 from bench.load.process import Program
 from bench.peers.install import go_program, go_version
+from bench.peers.recipes import GO_DEFAULTS
 from bench.peers.running import tied
 from fastrelay.routing import KeyRing
 from fastrelay.wire.address import parse_endpoint
@@ -49,6 +52,8 @@ class Design(Protocol):
     """One way to serve calls. Entering it starts it."""
 
     name: str
+    version: str
+    """Of what is not ours; empty where all of it is."""
 
     @property
     def url(self) -> str: ...
@@ -80,9 +85,9 @@ class Design(Protocol):
 class Alone:
     """A design of one process. The harness is its supervisor: it starts it again at once, on the same ports."""
 
-    def __init__(self, name: str, command: Callable[[int, int], list[str]]) -> None:
+    def __init__(self, name: str, version: str, command: Callable[[int, int], list[str]]) -> None:
         """`command` makes a command line of a port for HTTP and one for media; 0 is any."""
-        self.name = name
+        self.name, self.version = name, version
         self._command = command
 
     def __enter__(self) -> Self:
@@ -125,22 +130,19 @@ class Alone:
 
 def per_session() -> Alone:
     """aiortc's echo: a socket for each session."""
-    return Alone(PER_SESSION, lambda http, _: [sys.executable, "-m", "bench.calls.aiortc_child", str(http)])
+    version = f"Python {platform.python_version()}, aiortc {metadata.version('aiortc')}"
+    return Alone(PER_SESSION, version, lambda http, _: [sys.executable, "-m", "bench.calls.aiortc_child", str(http)])
 
 
 def single_port() -> Alone:
     """pion's: one socket for all. NotRun where it cannot be built."""
-    program = str(go_program("echo", GO))
+    # collector and scheduler as Go ships them, whatever the environment of the harness says
+    program = ["env", *(f"{name}={value}" for name, value in GO_DEFAULTS.items()), str(go_program("echo", GO))]
 
     def command(http: int, media: int) -> list[str]:
-        return [program, "-http", f"{ADDRESS}:{http}", "-udp", f"{ADDRESS}:{media}"]
+        return [*program, "-http", f"{ADDRESS}:{http}", "-udp", f"{ADDRESS}:{media}"]
 
-    return Alone(SINGLE_PORT, command)
-
-
-def pion_version() -> str:
-    """Of the Go tool and the library."""
-    return go_version(PION, GO)
+    return Alone(SINGLE_PORT, go_version(PION, GO), command)
 
 
 class Command:
@@ -183,6 +185,7 @@ class Tiers:
     """`fastrelay relay` and `fastrelay transceiver`, one worker each, as an operator starts them."""
 
     name = TIERS
+    version = ""
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
