@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import resource
 import select
 import signal
@@ -124,7 +123,6 @@ def main(make_orders: Callable[[Crowd], Orders] = Orders) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.disable()
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit

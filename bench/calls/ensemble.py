@@ -6,7 +6,6 @@ Lives here: starting both, and what one window says. Must not live here: which w
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import time
 from collections.abc import Mapping
@@ -47,12 +46,6 @@ class Opened:
     def is_sound(self) -> bool:
         """Whether the callers kept their own schedule."""
         return self.late_slots <= LATE_SLOTS_MAX
-
-    def setup_percentile_ms(self, percent: int) -> float:
-        """Of those that came up."""
-        if len(self.setup_ms) < 2:
-            return self.setup_ms[0] if self.setup_ms else float("inf")
-        return statistics.quantiles(self.setup_ms, n=100, method="inclusive")[percent - 1]
 
 
 @dataclass(frozen=True, slots=True)

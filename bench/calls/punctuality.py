@@ -16,6 +16,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.load.failure import BenchFailure
+
 FRAME_NS = 20_000_000
 ON_TIME_NS = 20_000_000
 
@@ -39,6 +41,12 @@ class Punctuality:
     def share(self) -> float:
         """On time, of all that were expected."""
         return self.on_time / self.expected if self.expected else 0.0
+
+    def jitter(self, which: str) -> float:
+        """In milliseconds, by its name. BenchFailure where no two frames in a row have arrived."""
+        if not self.jitter_ms:
+            raise BenchFailure(f"{self.arrived:,} of {self.expected:,} frames arrived, no two in a row: no jitter")
+        return self.jitter_ms[which]
 
     def build(self) -> dict[str, Any]:
         """As JSON values."""

@@ -6,7 +6,7 @@ Lives here: the figures' names, bars and circumstances. Must not live here: how 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bench.calls.browser_setup import measure_browser_setup
@@ -16,7 +16,7 @@ from bench.calls.punctuality import Punctuality
 from bench.calls.servers import Aiortc, Server, Transceiver, resident_kib
 from bench.load.failure import BenchFailure
 from bench.report.measured import Measured, series
-from bench.report.model import Account, Bar, Better, Figure, Of
+from bench.report.model import Account, Bar, Better, Figure, Of, spread_of
 from bench.scenario import Length, Scenario, Step
 
 ECHO = "echo"
@@ -66,6 +66,7 @@ EFFORTS: Final[Mapping[Length, Effort]] = {
 
 
 AGAIN: Final = Thoroughness(window_s=1.5, step=0.1, halvings=1)
+FEWER_SEARCHES: Final = "not every search could be repeated"
 
 
 def capacity(length: Length, step: Step) -> Measured:
@@ -80,6 +81,8 @@ def capacity(length: Length, step: Step) -> Measured:
         _capacity_figure("capacity/echo", "echo calls on one core, Opus passed through", echo, floor, ECHO_RATIO),
         _capacity_figure("capacity/pcm", "echo calls on one core, PCM for the agent", pcm, floor, PCM_RATIO),
     ]
+    if any(len(each) < effort.searches for each in (floor, echo, pcm)):
+        figures = [replace(each, note=f"{each.note}; {FEWER_SEARCHES}") for each in figures]
     tried = {"aiortc": floor, "echo": echo, "pcm": pcm}
     return Measured(
         figures, {f"{name} calls": [calls for one in each for calls, _, _ in one.tried] for name, each in tried.items()}
@@ -87,7 +90,7 @@ def capacity(length: Length, step: Step) -> Measured:
 
 
 def capacity_of(server: Server, first: int, limit: int, effort: Effort, step: Step) -> list[Capacity]:
-    """One server's searches. One that the callers cannot play in time says nothing, unless it is the first."""
+    """One server's searches. They end with one that the callers cannot play in time; if that is the first, it fails."""
     with server, Ensemble(server) as ensemble:
         search = Search(ensemble, effort.capacity, step)
         found = [search.run(first, limit)]
@@ -106,8 +109,8 @@ def _capacity_figure(key: str, what: str, searches: Sequence[Capacity], floors: 
         window, theirs = ours.window, floor.window
         note = (
             f"at {ours.calls} calls {window.punctuality.share:.3%} of frames on time, {window.busy:.0%} of the core, "
-            f"jitter p99 {window.punctuality.jitter_ms['p99']:.1f} ms; aiortc at {floor.calls} calls "
-            f"{theirs.punctuality.share:.3%}, {theirs.busy:.0%}, {theirs.punctuality.jitter_ms['p99']:.1f} ms"
+            f"jitter p99 {window.punctuality.jitter('p99'):.1f} ms; aiortc at {floor.calls} calls "
+            f"{theirs.punctuality.share:.3%}, {theirs.busy:.0%}, {theirs.punctuality.jitter('p99'):.1f} ms"
         )
     if any(each.is_bounded_by_callers for each in searches):
         note += "; the callers themselves could not play more"
@@ -184,8 +187,9 @@ def _burst_figures(opened: Opened) -> Measured:
     if watched is None:
         raise BenchFailure("nobody was watched")
     what = f"{BURST_CALLS} calls within {BURST_S:.0f} s"
-    median = f"from the offer's leaving to keys at the client; median {opened.setup_percentile_ms(50):.1f} ms"
-    jitter = f"jitter p99 {watched.jitter_ms['p99']:.1f} ms, the worst frame {watched.jitter_ms['max']:.1f} ms"
+    middle = spread_of(tuple(opened.setup_ms))
+    median = f"from the offer's leaving to keys at the client; median {middle.middle:.1f} ms" if middle else ""
+    jitter = f"jitter p99 {watched.jitter('p99'):.1f} ms, the worst frame {watched.jitter('max'):.1f} ms"
     figures = [
         Figure(
             key="burst/connected",
@@ -241,15 +245,15 @@ def trouble(length: Length, step: Step) -> Measured:
 
 def _jitter_figure(behave: str, what: str, talking: Sequence[Punctuality], echoing: Punctuality) -> Figure:
     share = sum(each.on_time for each in talking) / sum(each.expected for each in talking)
-    worst_ms = max(each.jitter_ms["max"] for each in talking)
+    worst_ms = max(each.jitter("max") for each in talking)
     return Figure(
         key=f"trouble/{behave or 'none'}",
         what=f"{what}: frames of others, jitter p99",
         unit="ms",
-        value=series("fastrelay", (each.jitter_ms["p99"] for each in talking)),
+        value=series("fastrelay", (each.jitter("p99") for each in talking)),
         bar=Bar(JITTER_MS) if behave else None,
         note=f"{talking[0].calls} agents that talk: {share:.3%} on time, worst {worst_ms:.1f} ms; "
-        f"{echoing.calls} that echo: p99 {echoing.jitter_ms['p99']:.1f} ms",
+        f"{echoing.calls} that echo: p99 {echoing.jitter('p99'):.1f} ms",
     )
 
 

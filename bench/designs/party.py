@@ -114,6 +114,8 @@ class Party(Ensemble):
         self._callers.send(line.encode() + b"\n")
         self.design.revive()
         told: Mapping[str, Any] = self._callers.answer(line)
+        if not told["gaps_ms"]:
+            raise BenchFailure(f"{self.design.name}, {part} killed: none of {told['calls']} calls was heard again")
         return Silence(told["calls"], told["gaps_ms"])
 
 

@@ -156,7 +156,7 @@ def _talk_figures(spells: Mapping[str, Sequence[Spell]]) -> list[Figure]:
             "designs-calls/jitter-p99",
             "jitter, p99 of a window",
             "ms",
-            each(lambda spell: spell.window.punctuality.jitter_ms["p99"]),
+            each(lambda spell: spell.window.punctuality.jitter("p99")),
             is_paired=True,
         ),
     ]

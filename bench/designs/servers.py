@@ -32,6 +32,7 @@ from bench.load.process import Program
 from bench.peers.install import go_program, go_version
 from bench.peers.recipes import GO_DEFAULTS
 from bench.peers.running import tied
+from bench.restart.relay import COMMAND, children, is_admin
 from fastrelay.routing import KeyRing
 from fastrelay.wire.address import parse_endpoint
 
@@ -41,7 +42,6 @@ TIERS: Final = "relay + transceiver"
 PATH: Final = "/v1/realtime/calls"
 GO: Final = ROOT / "bench" / "designs" / "go"
 PION: Final = "github.com/pion/webrtc/v4"
-COMMAND: Final = [sys.executable, "-c", "from fastrelay.cli.main import main; main()"]
 READY_WITHIN_S: Final = 30.0
 STOPPED_WITHIN_S: Final = 10.0
 SERVER: Final = "server"
@@ -166,10 +166,6 @@ class Command:
         """What stands behind this word in the line that says it is ready."""
         return self._ready[self._ready.index(word) + 1]
 
-    def children(self) -> list[int]:
-        """Its processes of now."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
-
     def stop(self) -> None:
         """At once, calls or not."""
         self._process.send_signal(signal.SIGINT)
@@ -225,9 +221,8 @@ class Tiers:
         found: dict[str, list[int]] = {RELAY_WORKER: [], TRANSCEIVER_WORKER: [], REST: []}
         for command, part in ((self._relay, RELAY_WORKER), (self._transceiver, TRANSCEIVER_WORKER)):
             found[REST].append(command.pid)
-            for pid in command.children():
-                is_admin = b"fastrelay.observe.admin" in Path(f"/proc/{pid}/cmdline").read_bytes()
-                found[REST if is_admin else part].append(pid)
+            for pid in children(command.pid):
+                found[REST if is_admin(pid) else part].append(pid)
         return found
 
     def kill(self, part: str) -> None:

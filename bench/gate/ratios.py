@@ -7,7 +7,7 @@ The floors are those whose kernel work is most like the relay's, because then wh
 receiving alone on the way up, sending alone on the way down. The forwarder of `make bench` varies thrice as much.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -109,8 +109,3 @@ def floor_of(pair: Pair, generator: UpGenerator | DownGenerator) -> Floor:
     clients = ("--clients", str(traffic.clients), "--first-client", f"{FIRST_CLIENT}:{CLIENT_PORT}")
     sizes = ("--size-from", str(traffic.size_from), "--size-to", str(traffic.size_to))
     return Floor("floor_send", [*clients, *sizes], None)
-
-
-def undecided(judged: Iterable[Judged]) -> list[Judged]:
-    """Those whose median has decided, because no interval did."""
-    return [each for each in judged if not each.decision.is_clear]

@@ -71,9 +71,9 @@ def middle_of(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def slower(ratios: Mapping[str, float], baseline: Baseline, margin: float) -> dict[str, float]:
-    """By how much each is above what it may be; a benchmark that the baseline does not know cannot be judged."""
-    if unknown := sorted(set(ratios) - set(baseline.ratios)):
-        raise KeyError(f"no baseline for {', '.join(unknown)}: python -m bench.micro --save")
+    """By how much each is above what it may be; run and baseline must know the same benchmarks."""
+    if unknown := sorted(set(ratios) ^ set(baseline.ratios)):
+        raise KeyError(f"either without a baseline or not run: {', '.join(unknown)}: python -m bench.micro --save")
     return {
         name: ratio / baseline.ratios[name] - 1
         for name, ratio in ratios.items()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.load.callers.shape import FRAME_US
+from bench.load.failure import BenchFailure
 from bench.report.model import percentile
 
 HEAD: Final = struct.Struct("=Q")
@@ -78,6 +79,8 @@ class Hearing:
 
 def parse_hearing(page: bytes, talking: int) -> Hearing:
     """The calls that talked: the first so many of the page."""
+    if len(page) < HEAD.size + CALL.size * talking:
+        raise BenchFailure(f"the generator's page of {len(page):,} bytes does not hold {talking:,} calls")
     (ended_ns,) = HEAD.unpack_from(page)
     calls = CALL.iter_unpack(page[HEAD.size : HEAD.size + CALL.size * talking])
     return Hearing(tuple(_heard(fields, ended_ns) for fields in calls))

@@ -10,7 +10,7 @@ import ctypes
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from bench.load.failure import BenchFailure
@@ -32,13 +32,23 @@ def own_network() -> Iterator[None]:
         if libc.unshare(CLONE_NEWNET) != 0:
             raise NoNetwork(f"no network namespace: {os.strerror(ctypes.get_errno())}")
         try:
-            ip("link", "set", "lo", "up")
+            with _set_up():
+                ip("link", "set", "lo", "up")
             yield
         finally:
             if libc.setns(home, CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "setns")
     finally:
         os.close(home)
+
+
+@contextmanager
+def _set_up() -> Iterator[None]:
+    """What fails in the block is something that this machine does not let us do; what fails later has failed."""
+    try:
+        yield
+    except BenchFailure as failure:
+        raise NoNetwork(str(failure)) from failure
 
 
 class Host:
@@ -56,15 +66,17 @@ class Host:
         """Before a command that is to run there."""
 
     def __enter__(self) -> Host:
-        ip("netns", "add", self._namespace)
-        try:
+        with _set_up(), ExitStack() as undo:
+            ip("netns", "add", self._namespace)
+            undo.callback(self._delete)
             self._join()
-        except BenchFailure:
-            ip("netns", "delete", self._namespace)
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._delete()
+
+    def _delete(self) -> None:
         ip("netns", "delete", self._namespace)
 
     def _join(self) -> None:
@@ -99,7 +111,8 @@ class Host:
 
 def have_addresses(network: str) -> None:
     """Every address of this network is ours: thousands of clients from one socket."""
-    ip("route", "add", "local", network, "dev", "lo")
+    with _set_up():
+        ip("route", "add", "local", network, "dev", "lo")
 
 
 def ip(*arguments: str) -> None:
@@ -109,4 +122,4 @@ def ip(*arguments: str) -> None:
     except FileNotFoundError as error:
         raise NoNetwork("iproute2 is not installed") from error
     if done.returncode != 0:
-        raise NoNetwork(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        raise BenchFailure(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

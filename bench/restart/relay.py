@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -24,6 +24,7 @@ from bench.load.build import ROOT
 from bench.load.failure import BenchFailure
 from bench.load.relay_candidate import Relay
 from bench.load.traffic import CANDIDATE
+from bench.peers.running import tied
 from fastrelay.observe.counters import CounterPage
 from fastrelay.routing.keys import Key, KeyRing
 
@@ -90,13 +91,14 @@ class SupervisedRelay:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> SupervisedRelay:
-        self.start()
+        with ExitStack() as undo:
+            undo.callback(self._close)
+            self.start()
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.stop()
-        self._forget()
+        self._close()
 
     # --- its life
 
@@ -119,6 +121,9 @@ class SupervisedRelay:
     def stop(self) -> None:
         """As an operator who does not wait for calls to end: SIGINT, and until all of it has gone."""
         self._refused_before = self.refused()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
         try:
             self.process.wait(ENDED_WITHIN_S)
@@ -130,6 +135,12 @@ class SupervisedRelay:
         """kill -9 of supervisor and workers at once: what a lost machine does to them."""
         self._refused_before = self.refused()
         self._end()
+
+    def _close(self) -> None:
+        # whatever has become of it: one that never counted anything must not be left behind for that
+        if self._process is not None and self._process.poll() is None:
+            self._interrupt()
+        self._forget()
 
     def _end(self) -> None:
         # the supervisor first: it would replace its workers
@@ -211,10 +222,8 @@ class SupervisedRelay:
 
 def before() -> Sequence[str]:
     """Ends with the harness; on one processor, so that the calls' generator has the other to itself; preferred."""
-    dies_with_us = ("setpriv", "--pdeathsig", "KILL")
-    on_cpu = () if (os.cpu_count() or 1) < 2 else ("taskset", "--cpu-list", str(cpu.RELAY_CPU))
     preferred = ("nice", "-n", str(cpu.NICE_CANDIDATE)) if os.geteuid() == 0 else ()
-    return (*dies_with_us, *on_cpu, *preferred)
+    return (*tied(), *preferred)
 
 
 def children(pid: int) -> list[int]:
@@ -238,9 +247,13 @@ def session(leader: int) -> list[int]:
 def is_worker(pid: int) -> bool:
     """Has a counter page, and does not serve the admin port."""
     with suppress(FileNotFoundError, ProcessLookupError):
-        is_admin = b"fastrelay.observe.admin" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        return not is_admin and next(open_as(pid, PAGE), None) is not None
+        return not is_admin(pid) and next(open_as(pid, PAGE), None) is not None
     return False
+
+
+def is_admin(pid: int) -> bool:
+    """Serves the admin port of a relay or a transceiver."""
+    return b"fastrelay.observe.admin" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def open_as(pid: int, name: str) -> Iterator[Path]:

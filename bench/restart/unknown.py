@@ -34,7 +34,8 @@ from bench.scenario import Step
 
 ANYCAST, ANYCAST_ALONE = "198.51.100.1", "198.51.100.2"
 THREADS = 8
-"""A stretch and what happens in it, for each part. They live to the end: what they start ends with its thread."""
+"""A stretch and what happens in it, for each of at most four parts. They live to the end: what they start ends with its
+thread."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def measure_unknown(effort: Effort, step: Step, peer: Peer | None = None) -> Mea
         versions[peer.name] = peer.prepare()
     except NotRun as problem:
         not_run[peer.name] = str(problem)
-    with own_network(), ThreadPoolExecutor(8) as threads, ExitStack() as stack:
+    with own_network(), ThreadPoolExecutor(THREADS) as threads, ExitStack() as stack:
         prepare_addresses()
         parts = [stack.enter_context(part) for part in parts_of(effort, None if not_run else peer)]
         floors: dict[str, list[Trial]] = {part.case.key: [] for part in parts}

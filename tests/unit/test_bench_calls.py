@@ -75,6 +75,12 @@ def test_jitter_is_the_distance_of_neighbours_from_20_ms_and_gaps_are_none() -> 
     assert judged.jitter_ms["max"] == 4
 
 
+def test_without_two_frames_in_a_row_there_is_no_jitter() -> None:
+    judged = judge([[], arrivals(without=range(-4, FRAMES_WATCHED + 5))], *WINDOW)
+    with pytest.raises(BenchFailure, match="no two in a row"):
+        judged.jitter("p99")
+
+
 def test_what_was_judged_travels_between_processes() -> None:
     judged = judge([arrivals({3: 10**9})], *WINDOW)
     assert Punctuality.parse(judged.build()) == judged

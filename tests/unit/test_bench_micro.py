@@ -55,9 +55,16 @@ def test_benchmark_is_slower_beyond_the_margin(share: float, is_slower: bool) ->
     assert found == ({SEAL: pytest.approx(share - 1)} if is_slower else {})
 
 
-def test_benchmark_without_a_baseline_is_refused() -> None:
-    with pytest.raises(KeyError, match="test_new"):
-        slower({"test_token.py::test_new": 0.1}, BASELINE, MARGIN)
+@pytest.mark.parametrize(
+    ("ratios", "named"),
+    [
+        pytest.param({SEAL: 0.1, OPEN: 0.2, "test_token.py::test_new": 0.1}, "test_new", id="without a baseline"),
+        pytest.param({SEAL: 0.1}, "test_open_in_c", id="not run"),
+    ],
+)
+def test_benchmark_that_run_and_baseline_do_not_share_is_refused(ratios: dict[str, float], named: str) -> None:
+    with pytest.raises(KeyError, match=named):
+        slower(ratios, BASELINE, MARGIN)
 
 
 @pytest.mark.parametrize(

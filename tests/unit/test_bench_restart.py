@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.load.failure import BenchFailure
 from bench.report.model import Verdict
 from bench.restart.cases import ALONE, EFFORTS, PEER, UPGRADE, WORKER, Case
 from bench.restart.figures import curve_of, figures_of
@@ -77,6 +78,11 @@ def test_call_that_heard_nothing_one_way_is_not_heard_again() -> None:
 
 def test_page_has_more_calls_than_talked() -> None:
     assert len(parse_hearing(page(call(), call(), call()), 2).calls) == 2
+
+
+def test_page_that_is_too_short_for_its_calls_is_refused() -> None:
+    with pytest.raises(BenchFailure, match="does not hold 2 calls"):
+        parse_hearing(page(call()), 2)
 
 
 def test_what_came_late_after_the_end_is_no_silence() -> None:
