@@ -17,7 +17,7 @@ from typing import Final
 
 from bench.report.compare import EXACT_MARGIN, MARGIN, VALUE_MARGIN
 from bench.report.model import Figure, Run, Spread, Verdict
-from bench.report.wording import anchor, cell, number, ratio_number
+from bench.report.wording import anchor, cell, ratio_text, spread_text
 
 PERCENT: Final = 100
 
@@ -33,7 +33,8 @@ class Basis(StrEnum):
 RULE: Final = (
     "They agree on a figure when the middle of one run lies within the spread that the other states, or when the "
     f"middles are at most {MARGIN:.0%} apart ({VALUE_MARGIN:.0%} for values that have no floor beside them, "
-    f"{EXACT_MARGIN:.0%} for counts). A figure that failed in either run agrees with nothing."
+    f"{EXACT_MARGIN:.0%} for counts). Where the samples are single calls and not rounds, their spread is wide, and "
+    "agreeing says little. A figure that failed in either run agrees with nothing."
 )
 MARGINS: Final = {Basis.RATIO: MARGIN, Basis.VALUE: VALUE_MARGIN, Basis.COUNT: EXACT_MARGIN}
 
@@ -130,9 +131,7 @@ def _row(pair: Pair) -> str:
 def _text(pair: Pair, spread: Spread | None) -> str:
     if spread is None:
         return "failed"
-    write = ratio_number if pair.basis is Basis.RATIO else number
-    middle = f"{write(spread.middle)} {'×' if pair.basis is Basis.RATIO else pair.unit}".rstrip()
-    return middle if spread.low == spread.high else f"{middle} ({write(spread.low)}–{write(spread.high)})"
+    return ratio_text(spread) if pair.basis is Basis.RATIO else spread_text(spread, pair.unit)
 
 
 def _apart(pair: Pair) -> str:

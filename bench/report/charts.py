@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import ceil
 from textwrap import fill
-from typing import Final
+from typing import Final, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -89,7 +89,9 @@ def _of_section(section: Section) -> list[Chart]:
         _costs(f"{section.title}: beside the floors, {unit}", list(group))
         for unit, group in groupby(ordered, key=lambda figure: figure.unit)
     ]
-    charts += [_distribution(figure) for figure in believed if _is_distribution(figure)]
+    # percentiles of the same samples are one picture: the first of them stands for all
+    distributions = {(each.value, each.floor): each for each in reversed(believed) if _is_distribution(each)}
+    charts += [_distribution(figure) for figure in reversed(distributions.values())]
     return charts + [_curve(curve) for curve in section.curves]
 
 
@@ -153,8 +155,8 @@ def _glance(title: str, figures: Sequence[Figure]) -> Chart:
     return Chart(
         title,
         as_svg(canvas, title),
-        "What was measured as a share of its bar: dots are rounds, the stroke is their median. The arrow points to the "
-        "side that holds. Beyond 200 % a mark stands at the edge.",
+        "What was measured as a share of its bar: dots are rounds, the stroke is their median, or the percentile that "
+        "is named. The arrow points to the side that holds. Beyond 200 % a mark stands at the edge.",
     )
 
 
@@ -176,19 +178,12 @@ def _glance_row(axes: Axes, row: float, label: str, figure: Figure) -> None:
 
 def _costs(title: str, figures: list[Figure]) -> Chart:
     """Value and floor, one below the other, with every sample."""
-    rows: list[tuple[str, Series, str]] = []
-    for figure in figures:
-        assert figure.value is not None
-        assert figure.floor is not None
-        if (figure.what, figure.value) not in [(what, each) for what, each, _ in rows]:
-            rows.append((_subject(figure), figure.value, VALUE))
-        rows.append((figure.floor.name, figure.floor, FLOOR))
-    rows = _without_repeats(rows)
-    labels, places, height = _places([label for label, _, _ in rows])
+    rows = _cost_rows(figures)
+    labels, places, height = _places([row.label for row in rows])
     canvas, axes = _canvas(0.7 + ROW_IN * height)
-    largest = max(max(series.samples) for _, series, _ in rows)
-    for label, row, (_, series, colour) in zip(labels, places, rows, strict=True):
-        middle = spread_of(series.samples)
+    largest = max(max(row.series.samples) for row in rows)
+    for label, row, (_, series, percent, colour) in zip(labels, places, rows, strict=True):
+        middle = spread_of(series.samples, percent)
         assert middle is not None
         axes.barh(row, middle.middle, height=0.3, color=colour, alpha=0.9)
         _label(axes, row, label)
@@ -204,22 +199,31 @@ def _costs(title: str, figures: list[Figure]) -> Chart:
     axes.set_yticks([])
     way = "less is better" if figures[0].better is Better.LOWER else "more is better"
     axes.set_xlabel(f"{figures[0].unit} ({way})", color=SOFT, fontsize=TEXT_PT)
-    caption = "Bars are medians, dots the rounds. The pale bar is the floor that took turns with it."
+    caption = "Bars are medians, or the percentile that is named; dots are rounds. Pale is what stands beside it."
     return Chart(title, as_svg(canvas, title), caption)
 
 
-def _subject(figure: Figure) -> str:
-    """What a figure is about, without the floor that is named beside it."""
-    name = figure.value.name if figure.value is not None else ""
-    return f"{figure.what.partition(', against ')[0]}: {name}"
+class CostRow(NamedTuple):
+    """One bar."""
+
+    label: str
+    series: Series
+    percent: float
+    """Which percentile of the samples is as long as the bar."""
+    colour: str
 
 
-def _without_repeats(rows: list[tuple[str, Series, str]]) -> list[tuple[str, Series, str]]:
-    found: list[tuple[str, Series, str]] = []
-    for row in rows:
-        if row not in found:
-            found.append(row)
-    return found
+def _cost_rows(figures: list[Figure]) -> list[CostRow]:
+    """Each value and each floor once, in the order of the figures."""
+    rows: dict[CostRow, None] = {}
+    for figure in figures:
+        assert figure.value is not None
+        assert figure.floor is not None
+        # without the floor that is named beside it
+        subject = f"{figure.what.partition(', against ')[0]}: {figure.value.name}"
+        rows[CostRow(subject, figure.value, figure.percent, VALUE)] = None
+        rows[CostRow(figure.floor.name, figure.floor, figure.percent, FLOOR)] = None
+    return list(rows)
 
 
 def _distribution(figure: Figure) -> Chart:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bench.report.model import Figure, Run, Verdict
-from bench.report.wording import OUTCOME, TIMES, anchor, number, outcome, ratio_number, with_unit
+from bench.report.model import Better, Figure, Run, Verdict
+from bench.report.wording import OUTCOME, TIMES, anchor, outcome, ratio_number, value_text
 
 CLAIM: Final = re.compile(
     r"\[(?P<text>[^\]\n]*)\]\((?P<path>[^)\s#]*evidence/summary\.md)#(?P<anchor>[\w-]+)(?:\s+\"(?P<form>[^\"]*)\")?\)"
@@ -47,16 +47,14 @@ class Claim:
 
 
 def _value(figure: Figure) -> str:
-    spread = figure.spread()
-    assert spread is not None
-    return with_unit(number(spread.middle), figure.unit)
+    return value_text(figure.spread(), figure.unit)
 
 
 def _floor(figure: Figure) -> str:
     spread = figure.floor_spread()
     if spread is None:
         raise ClaimError(f"{figure.key} has no floor")
-    return with_unit(number(spread.middle), figure.unit)
+    return value_text(spread, figure.unit)
 
 
 def _ratio(figure: Figure) -> str:
@@ -70,7 +68,8 @@ def _times(figure: Figure) -> str:
     ratio = figure.ratio()
     if ratio is None or not ratio.middle:
         raise ClaimError(f"{figure.key} has no ratio")
-    times = max(ratio.middle, 1 / ratio.middle)
+    # by the good way alone: whoever is worse than the floor must not be told as so many times better
+    times = ratio.middle if figure.better is Better.HIGHER else 1 / ratio.middle
     return f"{times:.1f} times"
 
 
@@ -78,7 +77,7 @@ FORMS: Final[Mapping[str, Callable[[Figure], str]]] = {
     "value": _value,  # the middle, with its unit
     "floor": _floor,  # the same of the floor beside it
     "ratio": _ratio,  # value to floor
-    "times": _times,  # the same as "3.3 times", whichever is larger
+    "times": _times,  # how many times better than the floor; less than 1 when it is worse
 }
 
 

@@ -111,7 +111,7 @@ def _compared(first: Figure, second: Figure, is_one_machine: bool, error: float,
         return _exactly(first, second)
     if basis == VALUES and not is_one_machine:
         return ended(Change.UNKNOWN, "there is no floor beside it, and the machines differ")
-    if min(*before, *after) <= 0:
+    if not before or not after or min(*before, *after) <= 0:
         return ended(Change.UNKNOWN, "some samples are zero: nothing to form a ratio of")
     shift = shift_of([log(each) for each in before], [log(each) for each in after], error)
     if shift is None:

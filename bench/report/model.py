@@ -124,12 +124,15 @@ class Figure:
         return None if self.floor is None else spread_of(self.floor.samples, self.percent)
 
     def ratios(self) -> tuple[float, ...]:
-        """Value to floor: of each pair; or one, where the samples are no pairs. Empty without a floor."""
+        """Value to floor: of each pair; or one, where the samples are no pairs. Empty without a floor above zero."""
         spread, floor = self.spread(), self.floor_spread()
         if spread is None or floor is None or self.value is None or self.floor is None or not floor.middle:
             return ()
         if not self.is_paired:
             return (spread.middle / floor.middle,)
+        # one round in which the floor was nothing must not cost a run all its other figures
+        if 0 in self.floor.samples:
+            return ()
         return tuple(a / b for a, b in zip(self.value.samples, self.floor.samples, strict=True))
 
     def ratio(self) -> Spread | None:

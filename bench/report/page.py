@@ -135,9 +135,7 @@ def _chip(verdict: Verdict) -> str:
 
 def _bars(run: Run, glances: list[Chart]) -> str:
     missed = [each for each in run.figures() if each.verdict in {Verdict.MISSED, Verdict.FAILED}]
-    lead = (
-        "What was promised before anything was measured, whether it holds or not. Budgets of counts are further below."
-    )
+    lead = "What was promised, whether it holds or not. Bars of zero and budgets of counts are in the tables below."
     sentences = "".join(
         f"<li>{_chip(each.verdict)} <strong>{escape(each.what)}</strong> {escape(_why(each))}</li>" for each in missed
     )

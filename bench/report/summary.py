@@ -21,7 +21,7 @@ def build_summary(run: Run) -> str:
         f'<a id="{OUTCOME}"></a>',
         f"Commit `{card.named_commit()}`, measured {card.measured_at} in {duration(run.elapsed_s)}.",
         f"{card.processor}, {card.processors} processors, Linux {card.kernel}, loopback.",
-        "Medians; lowest and highest sample in brackets.",
+        "Medians, or the percentile that is named; lowest and highest sample in brackets.",
     ]
     if run.length is Length.SHORT:
         lines += ["", "**A short run: it shows that the harness works. Its figures are no result.**"]

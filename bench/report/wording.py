@@ -65,9 +65,8 @@ def spread_text(spread: Spread | None, unit: str) -> str:
     return f"{value_text(spread, unit)} ({number(spread.low)}–{number(spread.high)})"
 
 
-def ratio_text(figure: Figure) -> str:
-    """The ratio to the floor with its ends; empty without a floor."""
-    ratio = figure.ratio()
+def ratio_text(ratio: Spread | None) -> str:
+    """A ratio to a floor with its ends; empty without a floor."""
     if ratio is None:
         return ""
     middle = f"{ratio_number(ratio.middle)}{TIMES}"
@@ -88,7 +87,7 @@ def cells(figure: Figure) -> Cells:
     if figure.verdict is Verdict.FAILED:
         return Cells("", "", "", bar_text(figure))
     value, floor = spread_text(figure.spread(), figure.unit), spread_text(figure.floor_spread(), figure.unit)
-    return Cells(value, floor, ratio_text(figure), bar_text(figure))
+    return Cells(value, floor, ratio_text(figure.ratio()), bar_text(figure))
 
 
 def judges_ratio(figure: Figure) -> bool:

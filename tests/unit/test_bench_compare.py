@@ -79,6 +79,19 @@ def test_across_machines_only_ratios_and_counts_are_compared() -> None:
     assert any("machines differ" in warning for warning in found.warnings)
 
 
+def test_a_floor_of_zero_gives_no_ratio_and_breaks_nothing() -> None:
+    def with_zeros(run: Run, zeros: int) -> Run:
+        figure = run.sections[0].figures[0]
+        assert figure.floor is not None
+        floor = replace(figure.floor, samples=(0.0,) * zeros + figure.floor.samples[zeros:])
+        figures = (replace(figure, floor=floor, bar=None),)
+        return replace(run, sections=(replace(run.sections[0], figures=figures),))
+
+    for first, second in ((1, 0), (0, 9), (9, 9)):
+        found = compare(with_zeros(a_run(1), first), with_zeros(a_run(2), second))
+        assert changes(found) == {"up-256/forwarder": Change.UNKNOWN}
+
+
 def test_figures_of_one_run_alone_are_named() -> None:
     def without_first(run: Run) -> Run:
         return replace(run, sections=run.sections[1:])
