@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bench.catalogue import CHAPTERS
 from bench.load.build import ROOT
 from bench.report.agreement import outcome_of, pairs_of
 from bench.report.claims import ClaimError, claims_of, refreshed
@@ -76,7 +77,7 @@ def publish_command(first: Path, second: Path, folder: Path) -> None:
     """
     before, after = _read(first), _read(second)
     try:
-        publish(before, after, folder)
+        publish(before, after, folder, [chapter.key for chapter in CHAPTERS])
     except NotPublishable as error:
         _refuse(f"not published: {error}")
     click.echo(f"{folder}: {outcome_of(pairs_of(before, after))}")

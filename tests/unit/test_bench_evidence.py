@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from bench.catalogue import CHAPTERS
 from bench.report.__main__ import main
 from bench.report.agreement import Basis, Pair, build_agreement, outcome_of, pairs_of
 from bench.report.claims import ClaimError, claims_of, refreshed
 from bench.report.evidence import FILES, NotPublishable, contradictions, publish, why_not
 from bench.report.files import RUN, write_run
-from bench.report.model import Figure, Run, Series, Spread
+from bench.report.model import Better, Figure, Run, Series, Spread
 from bench.report.wording import anchor
 from bench.scenario import Length
 from tests.unit.bench_runs import CARD, a_run
@@ -105,6 +106,13 @@ def test_only_two_full_runs_of_one_commit_are_published(first: Run, second: Run,
     assert not (tmp_path / "evidence").exists()
 
 
+def test_a_run_of_some_chapters_is_not_published(tmp_path: Path) -> None:
+    chapters = [section.key for section in FIRST.sections]
+    with pytest.raises(NotPublishable, match="the run of 2026-11-21T09:00:00Z has not hop, peers; the run of"):
+        publish(FIRST, SECOND, tmp_path / "evidence", [*chapters, "peers", "hop"])
+    publish(FIRST, SECOND, tmp_path / "evidence", chapters)
+
+
 def test_two_good_runs_are_published_without_a_reason_against_it() -> None:
     assert why_not(FIRST, SECOND) == []
 
@@ -148,6 +156,7 @@ def edited(name: str, old: str, new: str) -> Callable[[Path], None]:
         pytest.param(edited("summary.md", "holds", "wins"), 1, id="summary edited"),
         pytest.param(edited("agreement.md", "agree", "differ"), 1, id="agreement edited"),
         pytest.param(edited("report.html", "json;base64,", "json;base64,AAAA"), 1, id="raw data of the page edited"),
+        pytest.param(edited("report.html", ">missed<", ">holds<"), 1, id="what the page says edited"),
         pytest.param(edited("run-again.json", '"verdict": "failed"', '"verdict": "holds"'), 1, id="second run edited"),
         pytest.param(lambda folder: (folder / "run-again.json").unlink(), 1, id="second run gone"),
     ],
@@ -169,6 +178,15 @@ def test_a_claim_says_what_its_figure_says(form: str, should_be: str) -> None:
     told = refreshed(LINK.format("nothing", form), FIRST)
     assert told == LINK.format(should_be, form)
     assert claims_of(told, FIRST)[0].is_true
+
+
+def test_whoever_is_worse_is_not_told_as_times_better() -> None:
+    ours, theirs = Series("fastrelay", (90.0,)), Series("peer", (100.0,))
+    worse = Figure(key="k", what="w", unit="packets/CPU ms", better=Better.HIGHER, value=ours, floor=theirs)
+    for better, should_be in ((Better.HIGHER, "0.9 times"), (Better.LOWER, "1.1 times")):
+        run = replace(FIRST, sections=(replace(FIRST.sections[0], figures=(replace(worse, better=better),)),))
+        (claim,) = claims_of('[1](docs/evidence/summary.md#fig-k "times")', run)
+        assert claim.should_be == should_be
 
 
 @pytest.mark.parametrize(
@@ -208,7 +226,9 @@ def test_documents_are_checked_and_written_by_command(evidence: Path) -> None:
     assert CliRunner().invoke(main, arguments).exit_code == 0
 
 
-def test_runs_are_published_by_command(evidence: Path, tmp_path: Path) -> None:
+def test_runs_are_published_by_command(evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    has = {section.key for section in FIRST.sections}
+    monkeypatch.setattr("bench.report.__main__.CHAPTERS", [each for each in CHAPTERS if each.key in has])
     runs = [str(evidence / RUN), str(evidence / "run-again.json")]
     folder = tmp_path / "again"
     done = CliRunner().invoke(main, ["publish", *runs, "--out", str(folder)])
