@@ -131,7 +131,7 @@ bench-full: setup packages-bench packages-peers packages-browser ## the report w
 	$(BIN)/python -m bench --full $(BENCH_ARGS) $(ALSO_MISSED)
 
 # A bar that is missed is a result, and the report says it; what could not be measured is a failure.
-ALSO_MISSED = || test $$? = 1
+ALSO_MISSED = || test $$? = 3
 
 .PHONY: evidence
 evidence: setup ## make docs/evidence and the documents' numbers from two full runs: A=run.json B=run.json

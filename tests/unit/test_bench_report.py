@@ -150,19 +150,6 @@ def test_text_of_a_run_is_no_markup() -> None:
     assert "<script" not in build_page(run, draw(run))
 
 
-@pytest.mark.parametrize("run", [a_run(1), replace(a_run(1), sections=())], ids=["figures", "nothing measured"])
-def test_charts_are_the_same_bytes_each_time(run: Run) -> None:
-    assert draw(run) == draw(run)
-
-
-def test_nothing_lost_beside_nothing_lost_is_no_picture() -> None:
-    nothing = figure(value=Series("us", (0.0, 0.0)), floor=Series("quiet", (0.0, 0.0)))
-    run = a_run(1)
-    run = replace(run, sections=(replace(run.sections[0], figures=(nothing,)),))
-    assert draw(run).sections["up"] == []
-    assert outcome(run) == "Measured; no bar was set for any of this"
-
-
 def test_a_short_or_dirty_run_says_so() -> None:
     run = replace(a_run(1), length=Length.SHORT, card=replace(a_run(1).card, is_dirty=True))
     text = build_page(run, draw(run))
@@ -175,6 +162,13 @@ def test_a_run_survives_its_file(tmp_path: Path) -> None:
     write_run(a_run(3), tmp_path / "run.json")
     assert read_run(tmp_path / "run.json") == a_run(3)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_floor_of_zero_in_one_round_costs_no_other_figure(tmp_path: Path) -> None:
+    nothing = figure(floor=Series("quiet", (2.0, 0.0, 3.0)), is_paired=True)
+    run = replace(a_run(1), sections=(replace(a_run(1).sections[0], figures=(nothing,)),))
+    write_run(run, tmp_path / "run.json")
+    assert read_run(tmp_path / "run.json").figures()[0].ratio() is None
 
 
 def edited(change: Callable[[Any], object]) -> str:
@@ -372,6 +366,11 @@ def test_a_run_is_shown_again_from_its_file(tmp_path: Path) -> None:
     assert "up, 4,096 flows" in done.output
     assert (tmp_path / SUMMARY).read_text() == (GOLDEN / "summary.md").read_text()
     assert (tmp_path / PAGE).stat().st_size > 50_000
+
+
+def test_a_missed_bar_is_told_from_a_crash_by_its_exit_code(tmp_path: Path) -> None:
+    write_run(replace(a_run(1), sections=a_run(1).sections[:1]), tmp_path / "run.json")
+    assert CliRunner().invoke(main, ["--from", str(tmp_path / "run.json")]).exit_code == 3
 
 
 def test_a_file_that_cannot_be_shown_is_named(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def bench() -> None:
       fastrelay bench relay --only up-4096     one measurement; `fastrelay bench list` names all
       fastrelay bench compare A.json B.json    did my change make it slower?
 
-    The exit code is 0 when every bar holds, 1 when one is missed, 2 when something could not be measured.
+    The exit code is 0 when every bar holds, 2 when something could not be measured, 3 when a bar is missed.
     """
 
 
