@@ -18,8 +18,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* STUN checks a file may hold */
-#define CHECKS_MAX 1024
 /* RFC 8656 §12.4: channel and length; over UDP nothing is padded */
 #define CHANNEL_HEADER 4
 
@@ -32,7 +30,7 @@ static uint8_t packets[GENERATOR_BATCH * (CHANNEL_HEADER + TRAFFIC_PACKET_MAX)];
 static _Alignas(struct cmsghdr) uint8_t controls[GENERATOR_BATCH][CONTROL_TRAIN];
 static struct iovec vectors[GENERATOR_BATCH];
 static struct mmsghdr messages[GENERATOR_BATCH];
-static struct iovec checks[CHECKS_MAX];
+static struct iovec *checks;
 static uint32_t check_count;
 static uint16_t channel; /* 0 sends packets as they are */
 static uint64_t next_number, next_check;
@@ -119,11 +117,10 @@ static void load_checks(const char *path)
     if (!file)
         fr_fail(path);
     while (fread(head, 1, 2, file) == 2) {
-        if (check_count == CHECKS_MAX)
-            fr_fail("more checks than there is room for");
         size_t length = (size_t)head[0] << 8 | head[1];
         uint8_t *bytes = malloc(length);
-        if (!bytes || fread(bytes, 1, length, file) != length)
+        checks = realloc(checks, (check_count + 1) * sizeof *checks);
+        if (!bytes || !checks || fread(bytes, 1, length, file) != length)
             fr_fail(path);
         checks[check_count++] = (struct iovec){bytes, length};
     }

@@ -15,7 +15,11 @@ import pytest
 from bench.load.callers.before import Before, Direct, Fastrelay, crowd_before
 from bench.load.callers.crowd import Crowd
 from bench.load.callers.shape import UP, Shape, Talk, Target
+from bench.load.checks import write_checks
+from bench.load.drain import DRAIN_PACKETS
 from bench.load.failure import BenchFailure
+from bench.load.scenarios import EFFORTS
+from bench.load.traffic import CheckGenerator, Traffic
 from bench.peers.running import free_port
 
 CALLS = 50
@@ -94,6 +98,13 @@ def test_generator_that_cannot_keep_its_schedule_is_called_late() -> None:
     assert done.up.due == 10_000 * 100
     assert done.up.sent < done.up.due
     assert done.accounts()[0].adds_up
+
+
+def test_there_is_room_for_the_checks_of_every_length_of_a_run() -> None:
+    rounds = max(effort.rounds for effort in EFFORTS.values())
+    traffic = Traffic((1 + rounds) * DRAIN_PACKETS, client_port=free_port(22000, 23000))
+    generator = CheckGenerator(traffic, write_checks(traffic))
+    generator.stop()
 
 
 def test_unknown_talk_is_refused() -> None:
