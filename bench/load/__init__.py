@@ -1,1 +1,1 @@
-"""The packet harness: candidates drained in turn, C floors, open-loop runs, the report."""
+"""The packet harness: candidates drained in turn, C floors, open-loop runs, and simulated calls (callers)."""

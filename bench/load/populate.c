@@ -1,8 +1,9 @@
 /* Fills a flow table's page with confirmed flows, as if every client had been admitted and answered.
  *
  * populate --page FILE --capacity N --clients N --first-client ADDR:PORT --to ADDR:PORT --peers N [--flows N]
- * Transceiver k is the address after --to by k; client i belongs to transceiver i mod N; --flows 0 leaves it empty. The relay that attaches to the
- * page finds its calls there, as a worker does that takes over from a dead one. Prints the page's bytes as JSON.
+ * Transceiver k is the address after --to by k; client i belongs to transceiver i mod N; --flows 0 leaves it empty. The
+ * relay that attaches to the page finds its calls there, as a worker does that takes over from a dead one. Prints the
+ * page's bytes as JSON.
  */
 #include "program.h"
 #include "traffic.h"

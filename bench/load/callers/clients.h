@@ -1,6 +1,6 @@
 /* The browsers' end of all calls: one socket, an address for each call.
  *
- * Lives here: opening flows, media up, media and answers down. Must not live here: when to send (callers.c).
+ * Lives here: opening flows, media up, media and answers down. Must not live here: when to send (play.c).
  */
 #ifndef FR_BENCH_CLIENTS_H
 #define FR_BENCH_CLIENTS_H

@@ -88,7 +88,7 @@ struct fr_counts {
 /* LESS_HELD is the latency of both ways less what the machine held the sender up: nothing else is taken out. */
 enum fr_what { LATENCY_UP, LATENCY_DOWN, LATE_UP, LATE_DOWN, OPENING, LESS_HELD, WHATS };
 
-/* Mapped; the harness reads the histograms (program.py), nanoseconds all. */
+/* Mapped; the harness reads the histograms (crowd.py), nanoseconds all. */
 struct fr_page {
     struct fr_histogram histogram[WHATS];
 };

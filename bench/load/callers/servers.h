@@ -1,7 +1,7 @@
 /* The transceivers' end of all calls: one socket, an address for each transceiver.
  *
  * Lives here: media up, plain or as the trunk's bundles (docs/trunk.md), answers to checks, media down.
- * Must not live here: when to send (callers.c).
+ * Must not live here: when to send (play.c).
  */
 #ifndef FR_BENCH_SERVERS_H
 #define FR_BENCH_SERVERS_H
