@@ -10,6 +10,7 @@ import time
 from ipaddress import ip_network
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 from fastrelay._ext.relay_loop import RelayLoop
 from fastrelay.io.sockets import open_listener, open_trunk
@@ -20,6 +21,18 @@ HOUR_MS = 3_600_000
 PLENTY = 1_000_000_000
 SLICE_MS = 100
 PR_SET_PDEATHSIG = 1
+LIFTED: Final = {
+    "unconfirmed_after_ms": HOUR_MS,
+    "idle_after_ms": HOUR_MS,
+    "session_flows": SESSION_FLOWS_MAX,
+    "source_admissions_per_s": PLENTY,
+    "source_admissions_burst": BURST_MAX,
+    "admissions_per_s": PLENTY,
+    "admissions_burst": BURST_MAX,
+    "recreations_per_s": PLENTY,
+    "recreations_burst": BURST_MAX,
+}
+"""What operators limit: nothing expires, nothing is refused for its number. Nothing but packets gives the loop work."""
 
 
 class RelayChild:
@@ -55,19 +68,8 @@ class RelayChild:
 
 
 def lifted_limits(flows: int) -> Limits:
-    """Nothing expires, nothing is refused for its number, and nothing but packets gives the loop work."""
-    return Limits(
-        flows=flows,
-        unconfirmed_after_ms=HOUR_MS,
-        idle_after_ms=HOUR_MS,
-        session_flows=SESSION_FLOWS_MAX,
-        source_admissions_per_s=PLENTY,
-        source_admissions_burst=BURST_MAX,
-        admissions_per_s=PLENTY,
-        admissions_burst=BURST_MAX,
-        recreations_per_s=PLENTY,
-        recreations_burst=BURST_MAX,
-    )
+    """Those of a relay whose table has room for so many flows."""
+    return Limits(flows=flows, **LIFTED)
 
 
 def end_with_parent() -> None:

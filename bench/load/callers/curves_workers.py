@@ -11,8 +11,6 @@ the clock without taking one away: what counts is the CPU time of the worker tha
 from __future__ import annotations
 
 import mmap
-import os
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from bench.load.checks import write_checks
 from bench.load.drain import DRAIN_PACKETS
 from bench.load.failure import BenchFailure
 from bench.load.process import Program
-from bench.load.relay_child import HOUR_MS, PLENTY
+from bench.load.relay_child import LIFTED
 from bench.load.sockets import socket_state
 from bench.load.traffic import CANDIDATE, TRANSCEIVER_PORT, Sink, Traffic
 from bench.report.measured import Measured, series
@@ -31,7 +29,6 @@ from bench.report.model import Account, Better, Curve, Figure, Line
 from bench.restart.relay import PAGE, Setup, SupervisedRelay, open_as, wait_until
 from bench.scenario import Step
 from fastrelay.observe.counters import CounterPage
-from fastrelay.relay.dataplane.limits import BURST_MAX, SESSION_FLOWS_MAX
 
 KEY: Final = "curve-workers"
 CLIENTS: Final = 1024
@@ -39,16 +36,6 @@ CLIENTS: Final = 1024
 LISTEN_PORT: Final = 21300
 TRUNK_PORT: Final = 22000
 FIRST_CLIENT_PORT: Final = 24000
-LIMITS: Final = {
-    "unconfirmed_after_ms": HOUR_MS,
-    "idle_after_ms": HOUR_MS,
-    "session_flows": SESSION_FLOWS_MAX,
-    "source_admissions_per_s": PLENTY,
-    "source_admissions_burst": BURST_MAX,
-    "admissions_per_s": PLENTY,
-    "admissions_burst": BURST_MAX,
-}
-"""What operators limit is lifted: nobody answers these calls, and all of them come at once."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +77,7 @@ class Team:
     def resume(self) -> None:
         """As it was, for its end."""
         for pid in (*self._workers, self._relay.pid):
-            os.kill(pid, signal.SIGCONT)
+            cpu.resume(pid)
 
     def empty(self, packets: int) -> Emptied:
         """Fills all queues and lets all workers run until they are empty."""
@@ -124,7 +111,8 @@ def team(cpus: Sequence[int]) -> Iterator[Team]:
         "FASTRELAY_WORKERS__STEERING=cpu",
         *("taskset", "--cpu-list", ",".join(map(str, cpus))),
     )
-    setup = Setup(port=port, trunk_port=TRUNK_PORT + offset, limits=LIMITS, within=within)
+    # nobody answers these calls, and all of them come at once
+    setup = Setup(port=port, trunk_port=TRUNK_PORT + offset, limits=LIFTED, within=within)
     with ExitStack() as stack:
         relay = stack.enter_context(SupervisedRelay(build.OUT / f"workers-{count}", setup))
         wait_until(lambda: len(relay.workers()) == count, f"there are {count} workers")
