@@ -89,25 +89,36 @@ class Result:
         """From when a packet was due until it was there, both ways."""
         return self.up.latency + self.down.latency
 
+    @property
+    def due(self) -> int:
+        """Packets the schedule asked for, both ways."""
+        return self.up.due + self.down.due
+
+    @property
+    def unready(self) -> int:
+        """Of these, those for which nobody had said where to."""
+        return self.up.unready + self.down.unready
+
+    @property
+    def unsent(self) -> int:
+        """Those that a generator which gave up has left out."""
+        return self.due - self.sent - self.unready - self.refused
+
     def lateness(self) -> str:
         """Why the generator is called late; empty when it kept its schedule."""
-        due, unsent = self.up.due + self.down.due, 0
-        for way in (self.up, self.down):
-            unsent += way.due - way.sent - way.unready
-            p99 = way.late.percentile_us(99)
-            if p99 > LATE_P99_US:
-                return f"the generator was late: {p99 / 1000:.1f} ms behind its schedule at p99"
-        if unsent - self.refused > UNSENT_SHARE * due:
-            return f"the generator was late: {unsent:,} of {due:,} packets never left"
+        p99 = max(way.late.percentile_us(99) for way in (self.up, self.down))
+        if p99 > LATE_P99_US:
+            return f"the generator was late: {p99 / 1000:.1f} ms behind its schedule at p99"
+        if self.unsent > UNSENT_SHARE * self.due:
+            return f"the generator was late: {self.unsent:,} of {self.due:,} packets never left"
         return ""
 
     @property
     def is_behind(self) -> bool:
         """Whether the rate was more than the generator could send. One that was held up for some milliseconds by other
         work and caught up was not: half of its packets left in time."""
-        unsent = sum(way.due - way.sent - way.unready for way in (self.up, self.down)) - self.refused
         is_slow = any(way.late.percentile_us(50) > LATE_P99_US for way in (self.up, self.down))
-        return is_slow or unsent > UNSENT_SHARE * (self.up.due + self.down.due)
+        return is_slow or self.unsent > UNSENT_SHARE * self.due
 
     def problems(self) -> list[str]:
         """Why this says nothing about whoever stands between; loss is no such reason."""
@@ -116,7 +127,7 @@ class Result:
             "dropped at the generator's own sockets": self.own_drops,
             "not taken by the kernel": self.refused,
             "stamped before they were due": self.backwards,
-            "due while nobody had said where to": self.down.unready + self.up.unready,
+            "due while nobody had said where to": self.unready,
             "arrived again": self.up.again + self.down.again,
             "arrived at the address of another call": 0 if self.has_changes else self.down.misdelivered,
         }
@@ -129,19 +140,21 @@ class Result:
 
     def accounts(self) -> tuple[Account, ...]:
         """What was due and what became of it; what was sent and where it stayed."""
-        due = self.up.due + self.down.due
-        unready = self.up.unready + self.down.unready
         arrived = self.up.first + self.down.first
-        never_sent = due - self.sent - unready - self.refused
         elsewhere = self.sent - arrived - self.own_drops - self.target_drops
-        left = {"sent": self.sent, "nowhere to send": unready, "refused": self.refused, "never left": never_sent}
+        left = {
+            "sent": self.sent,
+            "nowhere to send": self.unready,
+            "refused": self.refused,
+            "never left": self.unsent,
+        }
         ended = {
             "arrived": arrived,
             "dropped at the candidate": self.target_drops,
             "dropped at the generator": self.own_drops,
             "lost elsewhere": elsewhere,
         }
-        return Account("packets due", due, left), Account("packets sent", self.sent, ended)
+        return Account("packets due", self.due, left), Account("packets sent", self.sent, ended)
 
 
 def add_accounts(results: Iterable[Result]) -> tuple[Account, ...]:
