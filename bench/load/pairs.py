@@ -1,6 +1,5 @@
 """A B A B: the candidates in turn, so that whatever else the machine does falls on all of them alike."""
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,20 +11,6 @@ ROUNDS_MIN = 5
 
 
 @dataclass(frozen=True)
-class Spread:
-    """The median of several values and how far they lie apart."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """Of at least one value."""
-        return cls(statistics.median(values), min(values), max(values))
-
-
-@dataclass(frozen=True)
 class Turns:
     """Nanoseconds per packet of each candidate, round by round."""
 
@@ -34,14 +19,6 @@ class Turns:
     """Packets that each was given."""
     ended: dict[str, dict[str, int]] = field(default_factory=dict)
     """What became of them, by each one's own counters."""
-
-    def cost(self, name: str) -> Spread:
-        """What a packet costs this candidate."""
-        return Spread.of(self.samples[name])
-
-    def ratio(self, name: str, floor: str) -> Spread:
-        """The ratios of the pairs: each taken within one round, then their median."""
-        return Spread.of([a / b for a, b in zip(self.samples[name], self.samples[floor], strict=True)])
 
 
 def take_turns(

@@ -14,7 +14,7 @@ from bench.load import build, cpu
 from bench.load.candidates import Generator
 from bench.load.failure import BenchFailure
 from bench.load.process import Program
-from bench.load.relay_page import DOWN_ALL, DOWN_FORWARDED, UP_ALL, UP_FORWARDED, RelayPage
+from bench.load.relay_page import DOWN_ALL, UP_ALL, RelayPage
 from bench.load.sockets import socket_state
 from bench.load.traffic import FIRST_TRANSCEIVER, TRANSCEIVER_PORT, Traffic
 from fastrelay.relay.dataplane.limits import Limits
@@ -95,10 +95,6 @@ class Relay:
     def is_idle(self) -> bool:
         """Whether the relay waits for packets."""
         return cpu.is_idle(self.program().pid)
-
-    def forwarded(self) -> int:
-        """Packets sent on."""
-        return self.page.packets(UP_FORWARDED if self._is_up else DOWN_FORWARDED)
 
     def lost(self) -> int:
         """Everything refused or dropped in this process or at its sockets."""

@@ -11,7 +11,6 @@
  * Commands on standard input, each answered by one line of JSON:
  *   drop     a classic BPF filter returns 0: the kernel drops each packet at next to no cost
  *   count    every packet is received and counted (how it starts)
- *   forget   stamps seen so far may come again; latencies start anew
  */
 #include "program.h"
 #include "traffic.h"
@@ -41,8 +40,6 @@
 /* TURN's ChannelData, as RFC 8656 §12 tells it from all else that comes to a client */
 #define CHANNEL_TOP_BITS 1
 #define CHANNEL_HEADER 4
-/* latency buckets, one a microsecond; the last holds everything above */
-#define LATENCY_BUCKETS 100000
 
 struct sink_page {
     struct fr_tally tally;
@@ -50,7 +47,6 @@ struct sink_page {
     uint64_t duplicates;
     uint64_t latest_ns;     /* the longest any stamped packet took from when it was due */
     uint64_t pause_ns;      /* the longest time between two receive calls that brought packets */
-    uint64_t latency_us[LATENCY_BUCKETS];
 };
 
 static uint8_t slots[SINK_BATCH][SINK_SLOT];
@@ -97,12 +93,8 @@ static void take_packet(const uint8_t *packet, size_t length, uint64_t now)
             page->unique++;
         seen[stamp.number >> 3] |= bit;
     }
-    if (stamp.sent_ns) {
-        uint64_t us = (now - stamp.sent_ns) / 1000;
-        if (now - stamp.sent_ns > page->latest_ns)
-            page->latest_ns = now - stamp.sent_ns;
-        page->latency_us[us < LATENCY_BUCKETS ? us : LATENCY_BUCKETS - 1]++;
-    }
+    if (stamp.sent_ns && now - stamp.sent_ns > page->latest_ns)
+        page->latest_ns = now - stamp.sent_ns;
 }
 
 static struct sink_sender *find_sender(const struct sockaddr_in *source)
@@ -137,7 +129,7 @@ static bool is_replayed(const uint8_t *datagram, const struct sockaddr_in *sourc
     return false;
 }
 
-/* Counts nothing behind the place where a bundle's lengths stop adding up; a HELLO is not a bundle and passes silently. */
+/* Counts nothing behind the place where a bundle's lengths stop adding up; a HELLO is no bundle and passes silently. */
 static void take_datagram(const uint8_t *datagram, size_t length, const struct sockaddr_in *source, uint64_t now)
 {
     if (length && datagram[0] == RTP_FIRST_BYTE)
@@ -228,12 +220,10 @@ static bool obey(int fd)
     line[length] = 0;
     if (strcmp(line, "drop\n") == 0 || strcmp(line, "count\n") == 0) {
         set_dropping(fd, line[0] == 'd');
-    } else if (strcmp(line, "forget\n") == 0) {
-        page->unique = page->duplicates = page->latest_ns = page->pause_ns = last_receive_ns = 0;
-        memset(page->latency_us, 0, sizeof page->latency_us);
-        memset(seen, 0, numbers / 8 + 1);
+        printf("{\"done\": true}\n");
+    } else {
+        printf("{\"error\": \"unknown command\"}\n");
     }
-    printf("{\"done\": true}\n");
     fflush(stdout);
     return true;
 }

@@ -17,9 +17,8 @@ TRANSCEIVER_PORT = 21500
 FIRST_CLIENT = "127.16.0.0"
 FIRST_TRANSCEIVER = "127.2.0.1"
 CANDIDATE = "127.0.0.1"
-# words of sink.c's page behind the tally: unique, duplicates, latest, pause, then one latency bucket a microsecond
-SINK_HEAD = 4
-SINK_WORDS = SINK_HEAD + 100_000
+# words of sink.c's page behind the tally: unique, duplicates, latest, pause
+SINK_WORDS = 4
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,7 @@ class Sink:
 
     def seen(self) -> "Seen":
         """What the stamps of the packets said."""
-        words = struct.unpack_from(f"={SINK_WORDS}Q", self._tally.memory, TALLY.size)
-        unique, duplicates, latest_ns, pause_ns = words[:SINK_HEAD]
-        return Seen(unique, duplicates, latest_ns, pause_ns, words[SINK_HEAD:])
+        return Seen(*struct.unpack_from(f"={SINK_WORDS}Q", self._tally.memory, TALLY.size))
 
     def stop(self) -> None:
         """Ends the sink."""
@@ -176,11 +173,6 @@ class Seen:
     duplicates: int
     latest_ns: int
     pause_ns: int
-    latency_us: Sequence[int]
-
-    def percentile_us(self, share: float) -> int:
-        """Microseconds within which this share of the packets arrived after they were due."""
-        return percentile(self.latency_us, share)
 
 
 def percentile(counts: Sequence[int], share: float) -> int:

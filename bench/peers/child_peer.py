@@ -51,7 +51,3 @@ class ChildPeer(Peer):
     def pids(self) -> list[int]:
         """The one process."""
         return [] if self._running is None else [self._running.pid]
-
-    def said(self) -> str:
-        """What it wrote, for the message of a failure."""
-        return "" if self._running is None else self._running.said()

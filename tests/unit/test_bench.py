@@ -79,8 +79,9 @@ def test_run_whose_counts_do_not_add_up_is_void(
 
 def test_ratio_is_the_median_of_the_pairs_and_not_of_the_medians() -> None:
     turns = Turns({"relay": [100, 300, 90], "floor": [200, 400, 300]})
-    ratio = turns.ratio("relay", "floor")
-    assert (ratio.median, ratio.low, ratio.high) == (0.5, 0.3, 0.75)
+    ratio = beside_floor("up", "up", turns, "relay", ("floor", "plain floor"), 1.0).ratio()
+    assert ratio is not None
+    assert (ratio.middle, ratio.low, ratio.high) == (0.5, 0.3, 0.75)
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,6 @@ def test_percentile_is_the_value_that_the_share_does_not_exceed(percent: float, 
 
 def test_histogram_without_values_has_percentile_zero() -> None:
     assert NOTHING.percentile_us(99) == 0
-    assert NOTHING.share_above_us(1) == 0
-
-
-def test_share_above_counts_what_is_longer() -> None:
-    assert histogram_of(10, 20, PARTS * 8, PARTS * 8).share_above_us(0.1) == 0.5
 
 
 def carrying(capacity: float, generator: float = 1e9) -> Callable[[float], Trial]:

@@ -50,8 +50,3 @@ class Histogram:
         return next(
             bucket_top_ns(index) / US for index, passed in enumerate(accumulate(self.counts)) if passed >= wanted
         )
-
-    def share_above_us(self, limit_us: float) -> float:
-        """The share of values that lie in buckets wholly or partly above the limit."""
-        above = sum(count for index, count in enumerate(self.counts) if bucket_top_ns(index) > limit_us * US)
-        return above / self.total if self.total else 0.0
