@@ -26,6 +26,7 @@ from bench.peers.candidate import (
     CHANNEL_CLIENT_PORT,
     BackGenerator,
     PeerCandidate,
+    PeerGenerator,
     arrivals,
     begin,
     open_generator,
@@ -74,8 +75,7 @@ def compare_up(plan: Plan, step: Step) -> Compared:
         channels = open_generator(stack, "channels", traffic, route, has_channels=True)
         for peer in begun:
             generator = channels if peer.opening is Opening.CHANNEL else plain
-            if ring.compared.attempt(peer.name, partial(open_paths, peer, traffic, generator)):
-                peer.pause()
+            if can_open(ring.compared, peer, traffic, generator):
                 ring.join(PeerCandidate(peer, generator.fill, arrivals(sink)), sink)
         to = ["--to", f"{FIRST_TRANSCEIVER}:{TRANSCEIVER_PORT}", "--peers", str(traffic.transceivers)]
         start_own(stack, ring, sink, Relay(FASTRELAY, traffic, plain, is_up=True))
@@ -106,9 +106,8 @@ def compare_down(plan: Plan, step: Step) -> Compared:
                 clients = open_generator(
                     meanwhile, peer.name, traffic, routes[peer.name], has_channels=peer.opening is Opening.CHANNEL
                 )
-                if ring.compared.attempt(peer.name, partial(open_paths, peer, traffic, clients)):
+                if can_open(ring.compared, peer, traffic, clients):
                     opened.append(peer)
-            peer.pause()
         sinks = {port: Sink(port) for port in (CLIENT_PORT, CHANNEL_CLIENT_PORT)}
         for sink in sinks.values():
             stack.callback(sink.stop)
@@ -143,6 +142,15 @@ def begin_all(
         if compared.attempt(peer.name, prepare):
             begun.append(peer)
     return begun
+
+
+def can_open(compared: Compared, peer: Peer, traffic: Traffic, clients: PeerGenerator) -> bool:
+    """Whether every client has its path. The peer is paused, or ended: it must not go on working beside the others."""
+    if compared.attempt(peer.name, partial(open_paths, peer, traffic, clients)):
+        peer.pause()
+        return True
+    peer.stop()
+    return False
 
 
 def start_own(stack: ExitStack, ring: Ring, sink: Sink, candidate: Candidate) -> None:

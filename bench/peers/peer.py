@@ -13,7 +13,8 @@ from bench.load.failure import BenchFailure
 from bench.load.traffic import CANDIDATE, FIRST_TRANSCEIVER, TRANSCEIVER_PORT
 
 Endpoint = tuple[str, int]
-# what every candidate asks of the kernel, as fr_open_udp does: rmem_max of an unprepared machine may give less
+# what a peer is told to ask of the kernel: it holds the longest queue of a drain. fastrelay and the floors ask for
+# more, as they do elsewhere; that makes no drained packet cheaper, since whoever drops one has failed
 BUFFER_BYTES = 4 * 1024 * 1024
 
 

@@ -17,14 +17,11 @@ UVLOOP = "uvloop==0.22.1"
 GO_BATCH = 64
 # collector and scheduler as Go ships them; it finds one processor, to which it is bound before it starts, and takes as
 # many receivers (GOMAXPROCS) as that
-GO_DEFAULTS = {"GOGC": "100", "GOMEMLIMIT": "off", "GODEBUG": ""}
+GO_DEFAULTS = {"GOGC": "100", "GOMEMLIMIT": "off", "GODEBUG": "", "GOMAXPROCS": ""}
 # by (is_batched, is_shared)
 NOTES = {
     (False, False): "The recipe as published: whoever answers to a flow's socket reaches its client.",
-    (
-        True,
-        False,
-    ): "It receives in batches; every flow has a socket of its own, so up each packet is still a call.",
+    (True, False): "It receives in batches; every flow has a socket of its own, so up each packet is still a call.",
     (False, True): "The cheapest way up without batches, and a reader's own choice: it has no way back to a client.",
     (True, True): "The cheapest of the four: both calls are batched. It has no way back to a client.",
 }

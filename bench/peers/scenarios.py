@@ -1,8 +1,8 @@
 """fastrelay beside every peer, as figures: packets per millisecond of CPU, and what was promised.
 
-Fair means: one processor and the same one for each in its turn, the same packets in a queue of the same length, 4 MiB
-asked for as receive buffer, paths open beforehand, and the CPU time of all threads of all processes, Go's collector
-included. What cannot be had alike is said in the note of the peer.
+Fair means: one processor and the same one for each in its turn, the same packets in a queue of the same length and a
+receive buffer that holds all of it, paths open beforehand, and the CPU time of all threads of all processes, Go's
+collector included. What cannot be had alike is said in the note of the peer.
 
 Lives here: the bars, the lengths, and what becomes of a comparison in the report. Must not live here: who takes part
 (catalogue), how they are driven (compare, ring).
