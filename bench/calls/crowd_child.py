@@ -64,12 +64,8 @@ class Orders:
         slots, late = crowd.slots, crowd.late_slots
         crowd.watch(watched, True)
         crowd.pass_time(EDGE_NS / 1e9 if watched else 0)
-        from_ns, start_s = time.time_ns(), time.monotonic()
-        callers: list[Caller] = []
-        while len(callers) < count:
-            if time.monotonic() >= start_s + over_s * len(callers) / count:
-                callers.append(crowd.invite(group, session or {}))
-            crowd.turn()
+        from_ns = time.time_ns()
+        callers = self._arrive(count, over_s, group, session or {})
         until_s = time.monotonic() + patience_s
         while time.monotonic() < until_s and not all(caller.stage in SETTLED for caller in callers):
             crowd.turn()
@@ -91,6 +87,15 @@ class Orders:
             crowd.watch(watched, False)
         crowd.hang_up(lost)
         return answer
+
+    def _arrive(self, count: int, over_s: float, group: str, session: dict[str, Any]) -> list[Caller]:
+        start_s = time.monotonic()
+        callers: list[Caller] = []
+        while len(callers) < count:
+            if time.monotonic() >= start_s + over_s * len(callers) / count:
+                callers.append(self.crowd.invite(group, session))
+            self.crowd.turn()
+        return callers
 
     def watch(self, seconds: float, group: str = "main") -> dict[str, Any]:
         crowd = self.crowd

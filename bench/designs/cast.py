@@ -25,7 +25,6 @@ MAKERS: Final[Mapping[str, Callable[[], Design]]] = {
     SINGLE_PORT: single_port,
     TIERS: Tiers,
 }
-HUNDRED: Final = 100
 
 Samples = Mapping[str, Sequence[float]]
 """Of each design."""

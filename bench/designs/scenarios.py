@@ -14,7 +14,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-from bench.designs.cast import HUNDRED, Cast, Samples, against_others, percentiles_against_others
+from bench.designs.cast import Cast, Samples, against_others, percentiles_against_others
 from bench.designs.party import PHASES, Party, Silence, Spell, pss_kib, udp_ports
 from bench.designs.servers import PER_SESSION, RELAY_WORKER, SERVER, SINGLE_PORT, TIERS, TRANSCEIVER_WORKER
 from bench.report.measured import Measured
@@ -148,7 +148,7 @@ def _talk_figures(spells: Mapping[str, Sequence[Spell]]) -> list[Figure]:
             "designs-calls/on-time",
             "frames on time",
             "%",
-            each(lambda spell: HUNDRED * spell.window.punctuality.share),
+            each(lambda spell: 100 * spell.window.punctuality.share),
             better=Better.HIGHER,
             accounts={name: arrived_of(name, taken) for name, taken in spells.items()},
         ),
