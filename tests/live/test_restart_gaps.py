@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from bench.load.callers.shape import Shape
+from bench.load.failure import BenchFailure
 from bench.restart.before import FOLDER, prepare_addresses, supervised
 from bench.restart.cases import HOST, Effort
-from bench.restart.network import own_network
-from bench.restart.relay import Setup
+from bench.restart.network import Host, NoNetwork, ip, own_network
+from bench.restart.relay import Setup, SupervisedRelay
 from bench.restart.trial import nothing, stretch
 from bench.restart.unknown import ANYCAST, Ports, on_hosts
 
@@ -43,3 +46,17 @@ def test_call_of_a_lost_host_is_refused_by_the_other_until_it_checks() -> None:
     assert lost.hearing.gap_ms(100) > 300
     assert lost.refused > 0, "the other relay has counted strangers"
     assert (back.hearing.heard_again_percent, back.hearing.lost) == (100, 0)
+
+
+def test_relay_that_does_not_start_says_why_and_leaves_nothing() -> None:
+    setup = Setup(limits={"no_such_limit": 1})
+    with pytest.raises(BenchFailure, match="no_such_limit"), SupervisedRelay(FOLDER / "test-refused", setup):
+        pytest.fail("it serves")
+
+
+def test_network_that_fails_while_it_is_used_is_not_a_missing_one() -> None:
+    with own_network(), Host(1, ANYCAST) as host:
+        ip("link", "delete", "host1")
+        with pytest.raises(BenchFailure) as failed:
+            host.attract()
+    assert not isinstance(failed.value, NoNetwork)
