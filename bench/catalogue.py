@@ -141,7 +141,8 @@ CHAPTERS: Final[Sequence[Chapter]] = (
     _calls(
         "calls",
         "Calls",
-        "Whole calls with real ICE, DTLS and SRTP through relay and transceiver, beside aiortc on the same core.",
+        "Whole calls with real ICE, DTLS and SRTP through relay and transceiver, beside aiortc. A core is that "
+        "of the transceiver, or of aiortc; the relay before the transceiver has the other one and is not counted.",
         "How many conversations one core carries in time, and what their set-up costs.",
         "What an agent costs: these echo or play a tone.",
         (130, 200),
@@ -173,9 +174,9 @@ CHAPTERS: Final[Sequence[Chapter]] = (
     _peers(
         "peers",
         "Beside other relays",
-        "The same packets through every relay that could be run here, each alone on the same processor with the same "
-        "buffers, drained in turns: packets per millisecond of the relay's own CPU. The ratio says how many times "
-        "as many fastrelay carries.",
+        "The same packets through every relay that could be run here, each alone on the same processor, with a receive "
+        "buffer that holds the queue, drained in turns: packets per millisecond of the relay's own CPU. The ratio says "
+        "how many times as many fastrelay carries.",
         "How many cores each needs for the same packets, on this kernel.",
         "Which product to choose: they do different work, and some of it is worth its price.",
         (120, 240),

@@ -67,6 +67,7 @@ class PeerCandidate:
         self._fill = fill
         self._arrived = arrived
         self._drops = Drops()
+        self._next_endpoint = 0
         # candidates share a receiver and take turns: what arrives while this one runs is its own
         self._handled = 0
         self._arrived_before: int | None = None
@@ -86,10 +87,12 @@ class PeerCandidate:
         self._peer.resume()
 
     def fill(self, packets: int) -> int:
-        """Queues packets, shared out among its addresses."""
+        """Queues packets. Clients take turns at the generator, so their own addresses do here: each has one client."""
         endpoints = self._peer.client_endpoints()
-        share, rest = divmod(packets, len(endpoints))
-        return sum(self._fill(port, share + (number < rest)) for number, (_, port) in enumerate(endpoints))
+        if len(endpoints) == 1:
+            return self._fill(endpoints[0][1], packets)
+        first, self._next_endpoint = self._next_endpoint, (self._next_endpoint + packets) % len(endpoints)
+        return sum(self._fill(endpoints[number % len(endpoints)][1], 1) for number in range(first, first + packets))
 
     def handled(self) -> int:
         """Packets of this candidate that have reached the receiver."""

@@ -56,7 +56,7 @@ WORKER: Final = Case(
     is_headline=True,
 )
 UPGRADE: Final = Case(
-    "upgrade", "relay upgraded by SIGUSR2", 1200, note="sockets and flow table are kept", is_lossless=True
+    "upgrade", "relay upgraded by SIGUSR2", 2500, note="sockets and flow table are kept", is_lossless=True
 )
 FROM_TRUNK = "flows come back from the trunk"
 STOP_START: Final = Case("stop-start", "relay stopped and started", 1000, note=f"no upgrade; {FROM_TRUNK}")

@@ -71,6 +71,10 @@ class Turns:
         directs = [its for _, its in self.pairs]
         return [] if first_problem(directs) else directs
 
+    def lateness(self) -> str:
+        """Why the generator cannot offer this rate even with bundles; empty where it can."""
+        return next((late for each in self.candidates() if (late := each.lateness())), "")
+
 
 def measure_hop(before: Before, effort: HopEffort, step: Step, shape: Shape = CROWD) -> Measured:
     """Saturation, then candidate and direct in turns at each load."""
@@ -81,10 +85,20 @@ def measure_hop(before: Before, effort: HopEffort, step: Step, shape: Shape = CR
         saturation = saturation_of(crowd, effort.trial_ms, crowd.target.ways)
         step()
         rounds = {share: in_turns(crowd, direct, share * saturation.rate, effort, step) for share in SHARES}
+    not_run = {share: late for share, turns in rounds.items() if (late := turns.lateness())}
     figures = [saturation_figure("hop/saturation", before.name, saturation, shape.calls)]
     for share, turns in rounds.items():
-        figures += figures_at(before.name, share, turns)
-    return Measured(figures, {"saturation_pps": [saturation.rate]}, [curve_of(before.name, rounds)])
+        if share not in not_run:
+            figures += figures_at(before.name, share, turns)
+    return Measured(
+        figures,
+        {"saturation_pps": [saturation.rate]},
+        [curve_of(before.name, {share: turns for share, turns in rounds.items() if share not in not_run})],
+        not_run={
+            f"hop at {share:.0%} of the highest rate ({rounds[share].rate / 1000:.0f} kpps)": late
+            for share, late in not_run.items()
+        },
+    )
 
 
 def in_turns(crowd: Crowd, direct: Crowd, rate: float, effort: HopEffort, step: Step) -> Turns:
