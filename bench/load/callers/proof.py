@@ -145,7 +145,7 @@ def unsent_note(results: list[Result]) -> str:
 
 def prove_sharpness(crowd: Crowd, effort: ProofEffort, step: Step) -> Measured:
     """Nothing stands between the ends: what is measured from due to arrived is one crossing of the loopback device and
-    every error of the generator. What is above the quickest hundredth of the crossings counts as error, whatever it was.
+    every error of the generator. What is above the quickest hundredth of the crossings counts as error, whatever it is.
     """
     sound = Sound()
     talks = {rate: Talk.at(rate, SHARP_MS if rate == SHARP_PER_S else WINDOW_MS, crowd.shape.calls) for rate in RATES}
