@@ -41,6 +41,8 @@ TOP_ROW: Final = -1.0
 ARROWS: Final = {Better.LOWER: "←", Better.HIGHER: "→"}
 GLANCE_ROWS: Final = 14
 """In one chart at most."""
+COST_ROWS: Final = 16
+"""In one chart, unless they are of one scenario."""
 GLANCE_MAX: Final = 2.0
 """Farther from its bar than this, a sample is drawn at the edge."""
 
@@ -84,15 +86,31 @@ def _glances(run: Run) -> list[Chart]:
 def _of_section(section: Section) -> list[Chart]:
     believed = [figure for figure in section.figures if figure.verdict is not Verdict.FAILED]
     beside = [figure for figure in believed if _is_worth_a_bar(figure) and not _is_on_a_curve(figure, section)]
-    ordered = sorted(beside, key=lambda figure: figure.unit)
     charts = [
-        _costs(f"{section.title}: beside the floors, {unit}", list(group))
-        for unit, group in groupby(ordered, key=lambda figure: figure.unit)
+        chart
+        for unit, group in groupby(sorted(beside, key=_unit_of), key=_unit_of)
+        for chart in _of_unit(f"{section.title}: beside the floors, {unit}", list(group))
     ]
     # percentiles of the same samples are one picture: the first of them stands for all
     distributions = {(each.value, each.floor): each for each in reversed(believed) if _is_distribution(each)}
     charts += [_distribution(figure) for figure in reversed(distributions.values())]
     return charts + [_curve(curve) for curve in section.curves]
+
+
+def _of_unit(title: str, figures: list[Figure]) -> list[Chart]:
+    """One chart, or one for each scenario: set-ups of milliseconds cannot be seen beside silences of seconds."""
+    if len(_cost_rows(figures)) <= COST_ROWS:
+        return [_costs(title, figures)]
+    scenarios = groupby(sorted(figures, key=_scenario_of), key=_scenario_of)
+    return [_costs(f"{title}, {scenario}", list(group)) for scenario, group in scenarios]
+
+
+def _unit_of(figure: Figure) -> str:
+    return figure.unit
+
+
+def _scenario_of(figure: Figure) -> str:
+    return figure.key.partition("/")[0]
 
 
 def _is_worth_a_bar(figure: Figure) -> bool:
@@ -214,16 +232,16 @@ class CostRow(NamedTuple):
 
 
 def _cost_rows(figures: list[Figure]) -> list[CostRow]:
-    """Each value and each floor once, in the order of the figures."""
-    rows: dict[CostRow, None] = {}
+    """Each value once, and below it each of its floors, in the order of the figures."""
+    rows: dict[tuple[str, CostRow], None] = {}
     for figure in figures:
         assert figure.value is not None
         assert figure.floor is not None
         # without the floor that is named beside it
         subject = f"{figure.what.partition(', against ')[0]}: {figure.value.name}"
-        rows[CostRow(subject, figure.value, figure.percent, VALUE)] = None
-        rows[CostRow(figure.floor.name, figure.floor, figure.percent, FLOOR)] = None
-    return list(rows)
+        rows[subject, CostRow(subject, figure.value, figure.percent, VALUE)] = None
+        rows[subject, CostRow(figure.floor.name, figure.floor, figure.percent, FLOOR)] = None
+    return [row for _, row in rows]
 
 
 def _distribution(figure: Figure) -> Chart:

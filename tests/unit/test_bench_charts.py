@@ -42,6 +42,23 @@ def test_a_bar_of_a_percentile_is_as_long_as_that() -> None:
     assert ">5<" not in chart.svg
 
 
+def test_what_has_the_same_floor_as_another_has_it_below_its_own_bar() -> None:
+    floor = Series("the other", (1.0,))
+    (chart,) = drawn(figure("one", (2.0,), floor=floor), figure("two", (3.0,), floor=floor))
+    assert chart.svg.count(">the other<") == 2
+
+
+def test_scenarios_that_do_not_fit_into_one_chart_have_one_each() -> None:
+    floor = Series("floor", (1.0,))
+    many = [
+        Figure(key=f"{part}/{at}", what=f"{part} {at}", unit="ms", value=Series(str(at), (1.0,)), floor=floor)
+        for part in ("set-up", "silence")
+        for at in range(9)
+    ]
+    assert [chart.title.rpartition(", ")[2] for chart in drawn(*many)] == ["set-up", "silence"]
+    assert len(drawn(*many[6:12])) == 1
+
+
 def test_percentiles_of_the_same_samples_are_one_distribution() -> None:
     many = tuple(float(each) for each in range(50))
     charts = drawn(figure("p50", many), figure("p99", many, percent=99.0), figure("other", many[1:]))
