@@ -65,7 +65,7 @@ $(VENV_ASAN)/.built: $(VENV_ASAN)/.installed setup.py $(EXT_SOURCES) $(shell fin
 	@touch $@
 
 # What others have written and tests and benchmarks run: packages, then programs built from their own registries. The first
-# build takes a minute, so .ci/run has it beside other work; afterwards it is asked every time, which takes a second.
+# build takes half a minute, so .ci/run has it beside other work; afterwards it is asked every time, which takes a second.
 .PHONY: peers-built
 peers-built: setup packages-peers
 	$(BIN)/python -m bench.prepare
