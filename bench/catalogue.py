@@ -91,9 +91,9 @@ CHAPTERS: Final[Sequence[Chapter]] = (
     _relay(
         "steady",
         "Loss, and time inside the relay",
-        "Packets at 70 % of saturation, whether or not anyone keeps up; each has a number, and the receiver says "
-        "which never came. And at half of it: the relay's own stamps, from the kernel's receiving a packet to handing "
-        "it to the kernel again.",
+        "Packets at 70 % of saturation, or what one processor can offer of it, whether or not anyone keeps up; each "
+        "has a number, and the receiver says which never came. And at half of it: the relay's own stamps, from the "
+        "kernel's receiving a packet to handing it to the kernel again.",
         "Nothing was lost at this rate, on this machine, in this run, where it says 0.",
         "Anything about a machine on which other work takes the relay's processor.",
         (20, 50),
@@ -112,8 +112,8 @@ CHAPTERS: Final[Sequence[Chapter]] = (
     _relay(
         "hop",
         "Hop latency",
-        "How long a packet takes through a relay that carries a quarter, half and four fifths of what it can, from "
-        "when it was due until it arrived, both ways; beside the same packets with no relay at all.",
+        "How long a packet takes through a relay at a quarter, half and four fifths of the highest rate that it and "
+        "the generator keep, from when it was due until it arrived, both ways; beside the same packets with no relay.",
         "How much later a packet arrives because a relay stands between, while it is not full.",
         "What a network adds, or how a relay behaves beyond saturation.",
         (45, 255),

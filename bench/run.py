@@ -30,10 +30,11 @@ from bench.scenario import Length
 
 METHOD: Final = (
     "CPU time is that of the measured process alone, user and system; never packets per second of wall time.",
-    "In a drain test the candidate is paused, 8,192 packets are queued in its socket, and it runs until that is empty.",
+    "In a drain test the candidate is paused, up to 8,192 packets are queued in its socket, and it runs until none is.",
     "Candidate and floors run in turns. Each round gives one ratio: the figure is the median, with lowest and highest.",
+    "A ratio that stands without lowest and highest is one of medians.",
     "Times are taken in an open loop: a packet is late by its own schedule, whether or not anyone kept up.",
-    "What went in and what became of it is kept with each figure. Where it does not add up, the figure has failed.",
+    "Where packets or calls are counted, what became of them is kept. Where it does not add up, the figure has failed.",
     "A bar that is missed is written in the same words and at the same size as one that holds.",
 )
 RUNS_MAX: Final = 1000
