@@ -65,9 +65,10 @@ class Pair:
 
 
 def pairs_of(first: Run, second: Run) -> list[Pair]:
-    """Every figure of the first run. One that the second lacks differs."""
+    """Every figure of the first run. One that the second lacks differs, unless that run was of a shorter kind."""
     theirs = {figure.key: figure for figure in second.figures()}
-    return [_pair(figure, theirs.get(figure.key)) for figure in first.figures()]
+    is_whole = first.length is second.length
+    return [_pair(each, theirs.get(each.key)) for each in first.figures() if is_whole or each.key in theirs]
 
 
 def _pair(first: Figure, second: Figure | None) -> Pair:
@@ -95,10 +96,13 @@ def _holds(spread: Spread, value: float) -> bool:
 
 
 def _which(first: Run, second: Run) -> str:
-    return (
-        f"Two full runs of commit `{first.card.commit}` on one machine, measured {first.card.measured_at} and "
-        f"{second.card.measured_at}. The first is [summary.md](summary.md)."
+    only_first = len(list(first.figures())) - len(pairs_of(first, second))
+    text = (
+        f"Two runs of commit `{first.card.commit}` on one machine: a {first.length} one, measured "
+        f"{first.card.measured_at}, which is [summary.md](summary.md), and a {second.length} one, measured "
+        f"{second.card.measured_at}."
     )
+    return f"{text} {only_first} figures are in the {first.length} one alone." if only_first else text
 
 
 def build_agreement(first: Run, second: Run) -> str:

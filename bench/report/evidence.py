@@ -1,4 +1,4 @@
-"""The published evidence: two full runs of one commit, the page and the summary of the first, and whether they agree.
+"""The published evidence: a full run of a commit with its page and summary, another of it, and whether they agree.
 
 Lives here: which runs may be published, and which files that makes. Must not live here: what is in any of them.
 
@@ -57,9 +57,9 @@ def draw_again(folder: Path) -> None:
 def why_not(first: Run, second: Run) -> list[str]:
     """Every reason at once."""
     found = []
-    for name, run in (("first", first), ("second", second)):
-        if run.length is not Length.FULL:
-            found.append(f"the {name} run is a {run.length} one, and only full ones are published")
+    for name, run, lengths in (("first", first, (Length.FULL,)), ("second", second, (Length.FULL, Length.STANDARD))):
+        if run.length not in lengths:
+            found.append(f"the {name} run is a {run.length} one, it has to be {' or '.join(lengths)}")
         if run.card.is_dirty or not run.card.commit:
             found.append(f"the {name} run is of no commit")
     if first.card.commit != second.card.commit:

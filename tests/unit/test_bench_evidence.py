@@ -100,7 +100,9 @@ def test_the_page_names_every_figure_and_what_differs() -> None:
         (FIRST, FIRST, "one and the same run"),
     ],
 )
-def test_only_two_full_runs_of_one_commit_are_published(first: Run, second: Run, reason: str, tmp_path: Path) -> None:
+def test_runs_that_say_nothing_about_a_commit_are_not_published(
+    first: Run, second: Run, reason: str, tmp_path: Path
+) -> None:
     with pytest.raises(NotPublishable, match=reason):
         publish(first, second, tmp_path / "evidence")
     assert not (tmp_path / "evidence").exists()
@@ -113,8 +115,19 @@ def test_a_run_of_some_chapters_is_not_published(tmp_path: Path) -> None:
     publish(FIRST, SECOND, tmp_path / "evidence", chapters)
 
 
-def test_two_good_runs_are_published_without_a_reason_against_it() -> None:
-    assert why_not(FIRST, SECOND) == []
+@pytest.mark.parametrize("length", [Length.FULL, Length.STANDARD])
+def test_two_good_runs_are_published_without_a_reason_against_it(length: Length) -> None:
+    assert why_not(FIRST, replace(SECOND, length=length)) == []
+
+
+def test_a_shorter_second_run_is_asked_for_what_it_has_and_a_full_one_for_everything() -> None:
+    fewer = replace(SECOND, sections=SECOND.sections[:1])
+    assert len(pairs_of(FIRST, fewer)) == len(list(FIRST.figures()))
+    shorter = replace(fewer, length=Length.STANDARD)
+    kept = list(SECOND.sections[0].figures)
+    assert [pair.key for pair in pairs_of(FIRST, shorter)] == [figure.key for figure in kept]
+    left_out = len(list(FIRST.figures())) - len(kept)
+    assert f"{left_out} figures are in the full one alone" in build_agreement(FIRST, shorter)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from bench.load.failure import BenchFailure
 from bench.peers.catalogue import make_peers
 from bench.peers.peer import NotRun, Peer
 from bench.report.measured import Measured
-from bench.report.model import Bar, Figure, Of
+from bench.report.model import Account, Bar, Figure, Of
 from bench.scenario import Length, Step
 
 CROWD: Final = Shape(calls=2_000)
@@ -167,12 +167,17 @@ def compared(race: Race, name: str, rate_of: dict[int, float] | None) -> list[Fi
                     floor=percentiles(other.name, its, PERCENT),
                     is_paired=True,
                     bar=Bar(BAR, Of.RATIO),
-                    accounts=add_accounts(mine),
+                    accounts=(*add_accounts(mine), *accounts_of_other(other.name, its)),
                     problem=first_problem([*mine, *its]),
                     note=race.sound.note(),
                 )
             )
     return figures
+
+
+def accounts_of_other(name: str, windows: Sequence[Result]) -> list[Account]:
+    """What the other lost is not in its latency: a reader has to see it."""
+    return [replace(each, what=f"{each.what}, {name}") for each in add_accounts(windows)]
 
 
 def failures(race: Race) -> list[Figure]:

@@ -167,7 +167,6 @@ def memory_of(names: Names, places: Sequence[Place]) -> Measured:
         unit="bytes",
         value=series(RELAY, [added[RELAY]]),
         floor=series(f"{FORWARDER}: the table alone", [added[FORWARDER]]),
-        is_exact=True,
         note="resident pages of the process; its table has room for the next power of two of flows",
     )
     curve = Curve(f"{names.key}-memory", "memory by number of flows", "flows", "MiB in use", lines, is_log_x=True)
