@@ -78,8 +78,16 @@ class Receiver(sctp.RTCSctpTransport):
         await self._receive_chunk(chunk)
         if is_repeated:  # answered again, but what has arrived since the first one stays (RFC 9260 §5.2.2)
             self._last_received_tsn, self._reconfig_response_seq = before
-        elif isinstance(chunk, (sctp.ReconfigChunk, sctp.ForwardTsnChunk)):
+        elif self._last_received_tsn != before[0]:
+            self._forget_far_ahead()
+        if not is_repeated and isinstance(chunk, (sctp.ReconfigChunk, sctp.ForwardTsnChunk)):
             self._count_held()  # a stream that is reset takes its pieces along
+
+    def _forget_far_ahead(self) -> None:
+        """An INIT, or its answer, may begin elsewhere than what has come already: no SACK can name so wide a gap."""
+        last = self._last_received_tsn
+        assert last is not None, "it has just been set"
+        self._sack_misordered = {tsn for tsn in self._sack_misordered if 0 < (tsn - last) % _TSNS <= TSN_WINDOW}
 
     def _keep(self, chunk: sctp.DataChunk) -> None:
         """Put a chunk where it belongs, once. The library would look for whole messages after each."""
