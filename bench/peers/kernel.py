@@ -10,7 +10,7 @@ import subprocess
 from bench.load.failure import BenchFailure
 from bench.peers.install import debian, run
 from bench.peers.peer import Endpoint, NotRun, Opening, Peer, Route
-from bench.peers.recipes import text
+from fastrelay.wire.address import format_endpoint
 
 # the link to the namespace: documentation addresses, which no machine has
 OUTSIDE, INSIDE, LENGTH = "198.51.100.1", "198.51.100.2", 30
@@ -96,7 +96,7 @@ class KernelNat(Peer):
         run([*within, "ip", "address", "add", f"{INSIDE}/{LENGTH}", "dev", "outside"])
         run([*within, "ip", "link", "set", "outside", "up"])
         run([*within, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])
-        table = TABLE.format(port=PORT, to=text(route.transceiver))
+        table = TABLE.format(port=PORT, to=format_endpoint(*route.transceiver))
         loaded = subprocess.run([*within, "nft", "-f", "-"], input=table, capture_output=True, text=True, check=False)
         if loaded.returncode != 0:
             raise NotRun(f"nft: {loaded.stderr.strip()}")

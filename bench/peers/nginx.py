@@ -7,8 +7,8 @@ from bench.load.build import ROOT
 from bench.peers.child_peer import ChildPeer
 from bench.peers.install import debian
 from bench.peers.peer import BUFFER_BYTES, Endpoint, Opening, Route
-from bench.peers.recipes import text
 from bench.peers.running import OUT
+from fastrelay.wire.address import format_endpoint
 
 SCRIPTS = ROOT / "bench" / "peers"
 # each client takes two connections: itself and the one upstream
@@ -56,7 +56,7 @@ class Nginx(ChildPeer):
 
     def route(self, route: Route) -> str:
         """Where packets go."""
-        return f"proxy_pass {text(route.transceiver)};"
+        return f"proxy_pass {format_endpoint(*route.transceiver)};"
 
     def command(self, listen: Endpoint, route: Route) -> list[str]:
         """Writes the configuration and names it."""
@@ -69,7 +69,7 @@ class Nginx(ChildPeer):
                 load_more=self.load_more,
                 scripts=self.scripts,
                 connections=2 * route.clients + CONNECTIONS_BESIDES,
-                listen=text(listen),
+                listen=format_endpoint(*listen),
                 buffer=BUFFER_BYTES,
                 route=self.route(route),
             )

@@ -12,6 +12,7 @@ from bench.peers import asyncio_relay
 from bench.peers.child_peer import ChildPeer
 from bench.peers.install import go_program, go_version, python_package
 from bench.peers.peer import BUFFER_BYTES, Endpoint, Opening, Route
+from fastrelay.wire.address import format_endpoint
 
 UVLOOP = "uvloop==0.22.1"
 GO_BATCH = 64
@@ -27,11 +28,6 @@ NOTES = {
 }
 
 
-def text(endpoint: Endpoint) -> str:
-    """ADDR:PORT."""
-    return f"{endpoint[0]}:{endpoint[1]}"
-
-
 class PythonRelay(ChildPeer):
     """The pure Python relay on asyncio's own loop."""
 
@@ -45,7 +41,7 @@ class PythonRelay(ChildPeer):
 
     def command(self, listen: Endpoint, route: Route) -> list[str]:
         """The script by its path: it is no part of the harness."""
-        return [sys.executable, str(Path(asyncio_relay.__file__)), text(listen), str(BUFFER_BYTES)]
+        return [sys.executable, str(Path(asyncio_relay.__file__)), format_endpoint(*listen), str(BUFFER_BYTES)]
 
 
 class UvloopRelay(PythonRelay):
@@ -99,7 +95,7 @@ class GoRelay(ChildPeer):
     def command(self, listen: Endpoint, route: Route) -> list[str]:
         """Its options."""
         return [
-            *(str(go_program("relay")), "-listen", text(listen), "-buffer", str(BUFFER_BYTES)),
+            *(str(go_program("relay")), "-listen", format_endpoint(*listen), "-buffer", str(BUFFER_BYTES)),
             *("-batch", str(GO_BATCH if self._is_batched else 1)),
             *("-upstream", "shared" if self._is_shared else "flow"),
         ]

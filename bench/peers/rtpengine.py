@@ -13,8 +13,8 @@ from bench.peers.child_peer import ChildPeer
 from bench.peers.install import debian
 from bench.peers.opening import transceivers_of
 from bench.peers.peer import Endpoint, Opening, Route
-from bench.peers.recipes import text
 from bench.peers.running import OUT
+from fastrelay.wire.address import format_endpoint
 
 # media ports, four to a call, between the benchmark's own and the ephemeral range
 FIRST_MEDIA_PORT, LAST_MEDIA_PORT = 23000, 32000
@@ -59,7 +59,7 @@ class Rtpengine(ChildPeer):
         """`listen` is where calls are announced; no kernel table, one thread that forwards."""
         return [
             *("rtpengine", "--config-file=none", "--foreground", "--log-stderr", "--log-level=2", "--table=-1"),
-            *(f"--interface={listen[0]}", f"--listen-ng={text(listen)}", "--num-threads=1"),
+            *(f"--interface={listen[0]}", f"--listen-ng={format_endpoint(*listen)}", "--num-threads=1"),
             *(f"--port-min={FIRST_MEDIA_PORT}", f"--port-max={LAST_MEDIA_PORT}"),
             *("--timeout=3600", "--silent-timeout=3600", f"--pidfile={OUT / 'rtpengine.pid'}"),
         ]

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from bench.peers.child_peer import ChildPeer
 from bench.peers.install import debian, go_program, go_version
 from bench.peers.peer import BUFFER_BYTES, Endpoint, Opening, Route
-from bench.peers.recipes import GO_DEFAULTS, text
+from bench.peers.recipes import GO_DEFAULTS
 from bench.peers.running import OUT
 from bench.peers.turn_client import PASSWORD, REALM, USER
+from fastrelay.wire.address import format_endpoint
 
 
 class Coturn(ChildPeer):
@@ -63,6 +64,6 @@ class Pion(ChildPeer):
     def command(self, listen: Endpoint, route: Route) -> list[str]:
         """Its options."""
         return [
-            *(str(go_program("turn")), "-listen", text(listen), "-buffer", str(BUFFER_BYTES)),
+            *(str(go_program("turn")), "-listen", format_endpoint(*listen), "-buffer", str(BUFFER_BYTES)),
             *("-user", USER, "-password", PASSWORD, "-realm", REALM),
         ]
