@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -73,7 +74,7 @@ class Lines:
         return self.seen
 
 
-class ServiceProcess:
+class ServiceProcess(ABC):
     """A command that serves. Enter it: it does so when the block begins, and is stopped cleanly when the block ends."""
 
     word: str
@@ -94,9 +95,9 @@ class ServiceProcess:
         self.is_outlived = False
         """Set by a test that means its workers to go on without it."""
 
+    @abstractmethod
     def take_ready(self, said: str) -> None:
         """What stands after `ready:`."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
