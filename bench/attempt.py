@@ -32,7 +32,7 @@ LOOK_S: Final = 0.2
 
 
 def attempt(name: str, scenario: Scenario, length: Length, progress: Progress, limit_s: float = LIMIT_S) -> Measured:
-    """What it measured; a failed figure in its place when it did not."""
+    """What it measured in one sitting; a failed figure in its place when it did not."""
     task = progress.add_task(scenario.what, total=scenario.steps(length))
     ours, its = get_context("fork").Pipe(duplex=False)
     process = get_context("fork").Process(target=_measure, args=(name, scenario, length, its), name=name)

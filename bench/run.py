@@ -1,4 +1,4 @@
-"""One run: the wanted scenarios one after the other, and what they leave behind.
+"""One run: the wanted scenarios one after the other, some of them in several sittings, and what they leave behind.
 
 Lives here: the order, what a failed scenario becomes, the folder of a run. Must not live here: options (__main__), what
 there is to measure (catalogue), a scenario's process (attempt), how it is shown (report).
@@ -7,8 +7,9 @@ there is to measure (catalogue), a scenario's process (attempt), how it is shown
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +26,15 @@ from bench.report.files import PAGE, RUN, SUMMARY, write_run
 from bench.report.measured import Measured
 from bench.report.model import Run, Section
 from bench.report.page import build_page
+from bench.report.sittings import joined
 from bench.report.summary import build_summary
-from bench.scenario import Length
+from bench.scenario import SITTINGS, Length, Scenario
 
 METHOD: Final = (
     "CPU time is that of the measured process alone, user and system; never packets per second of wall time.",
     "In a drain test the candidate is paused, up to 8,192 packets are queued in its socket, and it runs until none is.",
     "Candidate and floors run in turns. Each round gives one ratio: the figure is the median, with lowest and highest.",
+    "What is drained, generated or grown along a curve is measured in sittings: in new processes, minutes apart.",
     "A ratio that stands without lowest and highest is one of medians.",
     "Times are taken in an open loop: a packet is late by its own schedule, whether or not anyone kept up.",
     "Where packets or calls are counted, what became of them is kept. Where it does not add up, the figure has failed.",
@@ -60,26 +63,49 @@ def measure(names: Collection[str], length: Length, progress: Progress) -> Run:
     """Every wanted scenario. One that fails leaves its place in the report and stops nobody."""
     card, started_s = read_card(), time.monotonic()
     chapters = [chapter for chapter in CHAPTERS if any(name in names for name in chapter.scenarios)]
+    scenarios = {name: each for chapter in chapters for name, each in chapter.scenarios.items() if name in names}
+    sittings = [(number, name) for number, part in enumerate(order(scenarios, length), 1) for name in part]
     whole = progress.add_task("whole run", total=sum(chapter.expected_s(length) for chapter in chapters))
-    sections = []
-    for chapter in chapters:
-        chosen = [name for name in chapter.scenarios if name in names]
-        share_s = chapter.expected_s(length) / len(chosen)
-        done = {}
-        for name in chosen:
-            done[name] = attempt(name, chapter.scenarios[name], length, progress)
-            progress.advance(whole, share_s)
-        sections.append(_section(chapter, done, length))
+    done: dict[str, list[Measured]] = {name: [] for name in scenarios}
+    for number, name in sittings:
+        done[name].append(attempt(name, _sitting(scenarios[name], number, length), length, progress))
+        progress.advance(whole, _share_s(name, chapters, scenarios, length))
+    measured = {name: joined(parts) for name, parts in done.items()}
     return Run(
         card=card,
         length=length,
         elapsed_s=round(time.monotonic() - started_s, 1),
         method=METHOD,
-        sections=tuple(sections),
+        sections=tuple(_section(chapter, measured, length) for chapter in chapters),
     )
 
 
+def order(scenarios: Mapping[str, Scenario], length: Length) -> list[list[str]]:
+    """The names of each sitting. What is measured once is dealt among them, so that sittings lie apart."""
+    sittings: list[list[str]] = [[] for _ in range(SITTINGS[length])]
+    dealt = cycle(range(len(sittings)))
+    for name, scenario in scenarios.items():
+        for number in range(len(sittings)) if scenario.sits_again else [next(dealt)]:
+            sittings[number].append(name)
+    return sittings
+
+
+def _sitting(scenario: Scenario, number: int, length: Length) -> Scenario:
+    """With words that say which one it is, where there are several."""
+    if not scenario.sits_again or SITTINGS[length] == 1:
+        return scenario
+    return replace(scenario, what=f"{scenario.what} ({number} of {SITTINGS[length]})")
+
+
+def _share_s(name: str, chapters: Sequence[Chapter], scenarios: Mapping[str, Scenario], length: Length) -> float:
+    """Of the whole run's expected time, what one sitting of this scenario takes."""
+    chapter = next(chapter for chapter in chapters if name in chapter.scenarios)
+    count = sum(name in scenarios for name in chapter.scenarios)
+    return chapter.expected_s(length) / count / (SITTINGS[length] if scenarios[name].sits_again else 1)
+
+
 def _section(chapter: Chapter, measured: dict[str, Measured], length: Length) -> Section:
+    measured = {name: each for name, each in measured.items() if name in chapter.scenarios}
     left_out = {
         scenario.what: ONLY_FULL
         for name, scenario in chapter.scenarios.items()

@@ -51,7 +51,8 @@ EFFORTS: Final[Mapping[Length, Effort]] = {
     Length.STANDARD: Effort(turns=7, rounds=5, window_s=0.8, ping_s=1.7, deaths=5, curve=(10, 100)),
     Length.FULL: Effort(turns=16, rounds=9, window_s=1.0, ping_s=4.2, deaths=7, curve=(10, 30, 100, 200, 400)),
 }
-CURVE_ROUNDS: Final = 3
+CURVE_ROUNDS: Final = 2
+"""In each sitting."""
 
 
 def setup(length: Length, step: Step) -> Measured:
@@ -315,6 +316,10 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "designs-calls": Scenario("calls on three designs", lambda length: EFFORTS[length].rounds, calls),
     "designs-restart": Scenario("deaths on three designs", lambda length: EFFORTS[length].deaths, restart),
     "designs-curve": Scenario(
-        "calls by number on two designs", lambda length: len(EFFORTS[length].curve), curve, is_only_full=True
+        "calls by number on two designs",
+        lambda length: len(EFFORTS[length].curve),
+        curve,
+        is_only_full=True,
+        sits_again=True,
     ),
 }

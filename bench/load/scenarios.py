@@ -35,13 +35,13 @@ from fastrelay.relay.dataplane.verdict import Verdict as Outcome
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure."""
+    """How long to measure in one sitting."""
 
     rounds: int
     drains: int
 
 
-EFFORTS: Final = {Length.SHORT: Effort(5, 2), Length.STANDARD: Effort(15, 8), Length.FULL: Effort(25, 10)}
+EFFORTS: Final = {Length.SHORT: Effort(5, 2), Length.STANDARD: Effort(15, 8), Length.FULL: Effort(9, 10)}
 
 
 class Drained(Protocol):
@@ -233,6 +233,7 @@ def scenario_of(drained: Drained) -> Scenario:
         drained.what,
         lambda length: EFFORTS[length].rounds * drained.candidates(),
         lambda length, step: drained.measure(EFFORTS[length], step),
+        sits_again=True,
     )
 
 

@@ -117,10 +117,9 @@ def test_drained_curve_has_a_figure_for_each_place_and_one_for_the_way_between_t
     assert [(line.name, line.x) for line in curve.lines] == [(role, (1.0, 4.0, 16.0)) for role in ROLES]
 
 
-def test_drained_place_says_what_a_call_costs() -> None:
-    (figure, _) = measured_of(NAMES, [place(1, 800)]).figures
-    # the median of 800 and 1,600 ns, fifty times a second
-    assert "60 µs of CPU a second" in figure.note
+def test_drained_curve_says_what_a_call_costs() -> None:
+    (curve,) = measured_of(NAMES, [place(1, 800)]).curves
+    assert "1,000 ns a packet are 50 µs of CPU a second" in curve.note
 
 
 def test_place_that_lost_packets_has_no_figure() -> None:

@@ -49,15 +49,15 @@ TRANSCEIVER_COUNTS: Final = {
     Length.STANDARD: (1, 16, 256),
     Length.FULL: (1, 4, 16, 64, 256),
 }
-DRAINS: Final = {Length.SHORT: DrainEffort(5, 1), Length.STANDARD: DrainEffort(5, 2), Length.FULL: DrainEffort(9, 3)}
+DRAINS: Final = {Length.SHORT: DrainEffort(5, 1), Length.STANDARD: DrainEffort(5, 2), Length.FULL: DrainEffort(4, 3)}
 SMALL_DRAINS: Final = {
     length: DrainEffort(effort.rounds, 2 * effort.drains, SMALL_DRAIN) for length, effort in DRAINS.items()
 }
-TEAM_ROUNDS: Final = {Length.SHORT: 5, Length.STANDARD: 15, Length.FULL: 45}
+TEAM_ROUNDS: Final = {Length.SHORT: 5, Length.STANDARD: 15, Length.FULL: 15}
 STORMS: Final = {
     Length.SHORT: StormEffort(1, 50),
     Length.STANDARD: StormEffort(5, 60),
-    Length.FULL: StormEffort(9, 120),
+    Length.FULL: StormEffort(3, 120),
 }
 CHANGES: Final = {
     Length.SHORT: ChangesEffort(1, 100, (1_000,)),
@@ -79,6 +79,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         "cost and memory, ever more flows",
         lambda length: DRAINS[length].rounds,
         lambda length, step: measure_flows(length, step, FLOW_COUNTS[length]),
+        sits_again=True,
     ),
     SIZES.key: Scenario(
         "cost, ever larger packets",
@@ -86,6 +87,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         lambda length, step: drain_curve(
             SIZES, places_of_sizes(PACKET_SIZES[length], CLIENTS), SMALL_DRAINS[length], step
         ),
+        sits_again=True,
     ),
     TRANSCEIVERS.key: Scenario(
         "cost, ever more transceivers",
@@ -93,16 +95,19 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         lambda length, step: drain_curve(
             TRANSCEIVERS, places_of_transceivers(TRANSCEIVER_COUNTS[length], CLIENTS), DRAINS[length], step
         ),
+        sits_again=True,
     ),
     "curve-workers": Scenario(
         "packets carried by ever more workers",
         lambda length: TEAM_ROUNDS[length],
         lambda length, step: measure_workers(TEAM_ROUNDS[length], step, sorted(os.sched_getaffinity(0))),
+        sits_again=True,
     ),
     "curve-storm": Scenario(
         "token storms",
         lambda length: STORMS[length].rounds,
         lambda length, step: measure_storm(STORMS[length], step),
+        sits_again=True,
     ),
     "curve-changes": Scenario(
         "calls that come, go and move",

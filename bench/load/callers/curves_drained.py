@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Final
 
 from bench.load.candidates import Floor
@@ -35,7 +34,7 @@ PACKETS_PER_S: Final = 50
 
 @dataclass(frozen=True)
 class DrainEffort:
-    """How long it is measured: so many drains of so many packets make one sample."""
+    """How long it is measured in one sitting: so many drains of so many packets make one sample."""
 
     rounds: int
     drains: int
@@ -119,7 +118,11 @@ def measured_of(names: Names, places: Sequence[Place]) -> Measured:
     """The curve, a figure for each place, and how much dearer the last place is than the first."""
     xs = tuple(float(place.x) for place in places)
     lines = tuple(Line(role, xs, tuple(tuple(place.samples[role]) for place in places)) for role in ROLES)
-    curve = Curve(names.key, names.what, names.x_label, "CPU ns per packet", lines, is_log_x=names.is_log_x)
+    curve = Curve(
+        *(names.key, names.what, names.x_label, "CPU ns per packet", lines),
+        is_log_x=names.is_log_x,
+        note=f"a call sends {PACKETS_PER_S} packets a second: 1,000 ns a packet are {PACKETS_PER_S} µs of CPU a second",
+    )
     figures = [figure_at(names, place) for place in places]
     data = {f"{place.x} {role}": place.samples[role] for place in places for role in ROLES}
     return Measured([*figures, growth(names, places[0], places[-1])], data, [curve])
@@ -127,7 +130,6 @@ def measured_of(names: Names, places: Sequence[Place]) -> Measured:
 
 def figure_at(names: Names, place: Place) -> Figure:
     """What one packet takes there, beside the forwarder."""
-    call_us = median(place.samples[RELAY]) * PACKETS_PER_S / 1000
     return Figure(
         key=f"{names.key}/{place.x}",
         what=f"{names.what}: {place.x:,} {names.x_label}",
@@ -136,7 +138,6 @@ def figure_at(names: Names, place: Place) -> Figure:
         floor=series(FORWARDER, place.samples[FORWARDER]),
         is_paired=True,
         accounts=tuple(place.accounts),
-        note=f"drained; a call of {PACKETS_PER_S} packets a second: {call_us:.0f} µs of CPU a second",
     )
 
 

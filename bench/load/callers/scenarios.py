@@ -17,6 +17,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         "the load generator, measured by itself",
         lambda length: 2 * proof.EFFORTS[length].rounds,
         lambda length, step: proof.prove_generator(proof.EFFORTS[length], step),
+        sits_again=True,
     ),
     "hop": Scenario(
         "hop latency at a quarter, half and four fifths of the highest rate",
