@@ -49,7 +49,7 @@ TRANSCEIVER_COUNTS: Final = {
     Length.STANDARD: (1, 16, 256),
     Length.FULL: (1, 4, 16, 64, 256),
 }
-DRAINS: Final = {Length.SHORT: DrainEffort(5, 1), Length.STANDARD: DrainEffort(5, 2), Length.FULL: DrainEffort(4, 3)}
+DRAINS: Final = {Length.SHORT: DrainEffort(5, 1), Length.STANDARD: DrainEffort(5, 2), Length.FULL: DrainEffort(6, 3)}
 SMALL_DRAINS: Final = {
     length: DrainEffort(effort.rounds, 2 * effort.drains, SMALL_DRAIN) for length, effort in DRAINS.items()
 }
