@@ -65,7 +65,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "plain C programs drained in turn with it: one that forwards packet by packet, one that only receives.",
         "Bundling makes a relayed packet cheaper than the plainest loop that sends each packet by itself.",
         "Nothing about a network card: on loopback the sender pays for the receiver.",
-        (50, 100),
+        (50, 112),
         _named(load.SCENARIOS, "up-256", "up-4096", "up-mixed"),
     ),
     _relay(
@@ -75,7 +75,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "of its own, so nothing can be cheaper.",
         "How little a relay adds to the kernel's own price of a datagram.",
         "That a datagram costs this much elsewhere: the price is this kernel's.",
-        (30, 27),
+        (30, 30),
         _named(load.SCENARIOS, "down-256", "down-4096"),
     ),
     _relay(
@@ -85,7 +85,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "client costs, whose token is opened and checked.",
         "What memory and the cache cost when a table is full.",
         "That one machine carries a million calls: their packets are more than any core forwards.",
-        (30, 24),
+        (30, 28),
         _named(load.SCENARIOS, "million", "admission"),
     ),
     _relay(
@@ -96,7 +96,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "kernel's receiving a packet to handing it to the kernel again.",
         "Nothing was lost at this rate, on this machine, in this run, where it says 0.",
         "Anything about a machine on which other work takes the relay's processor.",
-        (20, 35),
+        (20, 40),
         open_loop.SCENARIOS,
     ),
     _relay(
@@ -106,7 +106,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "bare sendmmsg loop, and how far its own clock is off when packets pass no relay.",
         "Latencies of this report are the relay's, not the instrument's, down to this error.",
         "That this machine can load any relay to its end: drains do that, generators do not.",
-        (15, 36),
+        (15, 40),
         _named(callers.SCENARIOS, "generator"),
     ),
     _relay(
@@ -126,7 +126,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "how many new clients a second are let in.",
         "Where cost stays flat as work grows, and where it does not.",
         "Anything about more cores than this machine has: the curve ends with them.",
-        (40, 190),
+        (40, 220),
         curves.SCENARIOS,
     ),
     _relay(
@@ -157,7 +157,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "its processes, round trip, ports, and the silence after a death.",
         "That one library is better than another: aiortc encodes again and buffers, pion only reflects, and a client "
         "that learns of a death at once is a kindness that no browser has.",
-        (60, 230),
+        (60, 285),
         designs.SCENARIOS,
     ),
     _relay(
@@ -179,7 +179,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "how many times as many fastrelay carries.",
         "How many cores each needs for the same packets, on this kernel.",
         "Which product to choose: they do different work, and some of it is worth its price.",
-        (120, 330),
+        (120, 380),
         peers.SCENARIOS,
     ),
 )

@@ -30,7 +30,7 @@ class Length(StrEnum):
     """`make bench-full`: every peer, every curve, the sittings of the published report."""
 
 
-SITTINGS: Final = {Length.SHORT: 1, Length.STANDARD: 1, Length.FULL: 3}
+SITTINGS: Final = {Length.SHORT: 1, Length.STANDARD: 1, Length.FULL: 4}
 """How often a run goes through all scenarios that sit again."""
 
 

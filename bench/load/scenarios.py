@@ -41,7 +41,7 @@ class Effort:
     drains: int
 
 
-EFFORTS: Final = {Length.SHORT: Effort(5, 2), Length.STANDARD: Effort(15, 8), Length.FULL: Effort(9, 10)}
+EFFORTS: Final = {Length.SHORT: Effort(5, 2), Length.STANDARD: Effort(15, 8), Length.FULL: Effort(7, 10)}
 
 
 class Drained(Protocol):

@@ -69,7 +69,7 @@ MAIN_GROUPS: Final = GROUPS[:3]
 EFFORTS: Final[Mapping[Length, Effort]] = {
     Length.SHORT: Effort(rounds=5, drains=1, groups=MAIN_GROUPS),
     Length.STANDARD: Effort(rounds=9, drains=5, groups=MAIN_GROUPS),
-    Length.FULL: Effort(rounds=5, drains=5, groups=GROUPS),
+    Length.FULL: Effort(rounds=5, drains=4, groups=GROUPS),
 }
 
 

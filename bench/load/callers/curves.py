@@ -49,11 +49,11 @@ TRANSCEIVER_COUNTS: Final = {
     Length.STANDARD: (1, 16, 256),
     Length.FULL: (1, 4, 16, 64, 256),
 }
-DRAINS: Final = {Length.SHORT: DrainEffort(5, 1), Length.STANDARD: DrainEffort(5, 2), Length.FULL: DrainEffort(6, 3)}
+DRAINS: Final = {Length.SHORT: DrainEffort(5, 1), Length.STANDARD: DrainEffort(5, 2), Length.FULL: DrainEffort(5, 3)}
 SMALL_DRAINS: Final = {
     length: DrainEffort(effort.rounds, 2 * effort.drains, SMALL_DRAIN) for length, effort in DRAINS.items()
 }
-TEAM_ROUNDS: Final = {Length.SHORT: 5, Length.STANDARD: 15, Length.FULL: 15}
+TEAM_ROUNDS: Final = {Length.SHORT: 5, Length.STANDARD: 15, Length.FULL: 11}
 STORMS: Final = {
     Length.SHORT: StormEffort(1, 50),
     Length.STANDARD: StormEffort(5, 60),

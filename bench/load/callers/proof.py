@@ -49,7 +49,7 @@ class ProofEffort:
 EFFORTS: Final = {
     Length.SHORT: ProofEffort(rounds=2, packets=50_000, talk_ms=100),
     Length.STANDARD: ProofEffort(rounds=5, packets=100_000, talk_ms=200),
-    Length.FULL: ProofEffort(rounds=4, packets=200_000, talk_ms=250),
+    Length.FULL: ProofEffort(rounds=3, packets=200_000, talk_ms=250),
 }
 
 
