@@ -80,11 +80,6 @@ class Search:
         self._narrow(calls)
         return self.found
 
-    def again(self, thoroughness: Thoroughness, limit: int) -> Capacity:
-        """Another search on the same calls, from what the last one found: how far two of them lie apart."""
-        first, self.found, self._thoroughness = self.found.calls, Capacity(), thoroughness
-        return self.run(first, limit)
-
     def _narrow(self, too_many: int) -> None:
         for _ in range(self._thoroughness.halvings):
             between = (self.found.calls + too_many) // 2

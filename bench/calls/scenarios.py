@@ -6,25 +6,21 @@ Lives here: the figures' names, bars and circumstances. Must not live here: how 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from bench.calls.browser_setup import measure_browser_setup
-from bench.calls.capacity import ON_TIME_MIN, Capacity, Search, Thoroughness
-from bench.calls.ensemble import TRIES, CallersLate, Ensemble, Opened
+from bench.calls.capacities import ECHO, measure_capacities
+from bench.calls.capacity import ON_TIME_MIN, Thoroughness
+from bench.calls.ensemble import TRIES, Ensemble, Opened
 from bench.calls.punctuality import Punctuality
-from bench.calls.servers import Aiortc, Server, Transceiver, resident_kib
+from bench.calls.servers import Aiortc, Transceiver, resident_kib
 from bench.load.failure import BenchFailure
 from bench.report.measured import Measured, series
-from bench.report.model import Account, Bar, Better, Figure, Of, spread_of
+from bench.report.model import Account, Bar, Better, Figure, spread_of
 from bench.scenario import Length, Scenario, Step
 
-ECHO = "echo"
-PCM = "bench.calls.agents:pcm_echo"
 MOODY = "bench.calls.agents:moody"
-
-ECHO_RATIO = 40
-PCM_RATIO = 5
 IDLE_KIB = 150
 BROWSER_MS = 20
 BURST_CALLS = 500
@@ -33,9 +29,6 @@ BURST_SETUP_MS = 1000
 JITTER_MS = 5
 BEHAVIOURS = {"": "no agent misbehaves", "blocks": "an agent blocks", "burns": "an agent burns"}
 TROUBLE_WINDOW_S = 1.0
-
-AIORTC_FIRST, AIORTC_LIMIT = 10, 200
-LIMIT = 3000
 WARM_CALLS = 100
 """Opened before memory is looked at: the first calls also pay for what all share."""
 IDLE_BATCHES = 5
@@ -50,8 +43,7 @@ class Effort:
     """How much is done for a figure."""
 
     capacity: Thoroughness
-    searches: int
-    """How often the number of calls is searched for; all but the first begin at what was found."""
+    capacity_turns: int
     idle_calls: int
     """In each of IDLE_BATCHES."""
     trouble_windows: int
@@ -65,66 +57,9 @@ EFFORTS: Final[Mapping[Length, Effort]] = {
 }
 
 
-AGAIN: Final = Thoroughness(window_s=1.5, step=0.1, halvings=1)
-FEWER_SEARCHES: Final = "not every search could be repeated"
-
-
 def capacity(length: Length, step: Step) -> Measured:
-    """Calls on one core: aiortc, ours passing Opus through, ours with PCM for the agent, in one run."""
-    effort = EFFORTS[length]
-    floor = capacity_of(Aiortc(), AIORTC_FIRST, AIORTC_LIMIT, effort, step)
-    if not floor[0].calls:
-        raise BenchFailure("aiortc carries no call in time here: there is nothing to compare with")
-    echo = capacity_of(Transceiver(ECHO), ECHO_RATIO * floor[0].calls, LIMIT, effort, step)
-    pcm = capacity_of(Transceiver(PCM), PCM_RATIO * floor[0].calls, LIMIT, effort, step)
-    figures = [
-        _capacity_figure("capacity/echo", "echo calls on one core, Opus passed through", echo, floor, ECHO_RATIO),
-        _capacity_figure("capacity/pcm", "echo calls on one core, PCM for the agent", pcm, floor, PCM_RATIO),
-    ]
-    if any(len(each) < effort.searches for each in (floor, echo, pcm)):
-        figures = [replace(each, note=f"{each.note}; {FEWER_SEARCHES}") for each in figures]
-    tried = {"aiortc": floor, "echo": echo, "pcm": pcm}
-    return Measured(
-        figures, {f"{name} calls": [calls for one in each for calls, _, _ in one.tried] for name, each in tried.items()}
-    )
-
-
-def capacity_of(server: Server, first: int, limit: int, effort: Effort, step: Step) -> list[Capacity]:
-    """One server's searches. They end with one that the callers cannot play in time; if that is the first, it fails."""
-    with server, Ensemble(server) as ensemble:
-        search = Search(ensemble, effort.capacity, step)
-        found = [search.run(first, limit)]
-        while len(found) < effort.searches and found[-1].calls:
-            try:
-                found.append(search.again(AGAIN, limit))
-            except CallersLate:
-                break
-    return found
-
-
-def _capacity_figure(key: str, what: str, searches: Sequence[Capacity], floors: Sequence[Capacity], bar: int) -> Figure:
-    ours, floor = searches[0], floors[0]
-    note = ""
-    if ours.window is not None and floor.window is not None:
-        window, theirs = ours.window, floor.window
-        note = (
-            f"at {ours.calls} calls {window.punctuality.share:.3%} of frames on time, {window.busy:.0%} of the core, "
-            f"jitter p99 {window.punctuality.jitter('p99'):.1f} ms; aiortc at {floor.calls} calls "
-            f"{theirs.punctuality.share:.3%}, {theirs.busy:.0%}, {theirs.punctuality.jitter('p99'):.1f} ms"
-        )
-    if any(each.is_bounded_by_callers for each in searches):
-        note += "; the callers themselves could not play more"
-    return Figure(
-        key=key,
-        what=what,
-        unit="calls",
-        better=Better.HIGHER,
-        value=series("fastrelay", (each.calls for each in searches)),
-        floor=series("aiortc", (each.calls for each in floors)),
-        bar=Bar(bar, Of.RATIO),
-        note=note,
-        is_headline=True,
-    )
+    """Calls on one core: aiortc, ours passing Opus through, ours with PCM for the agent, in turns."""
+    return measure_capacities(EFFORTS[length].capacity, EFFORTS[length].capacity_turns, step)
 
 
 def browser(length: Length, step: Step) -> Measured:
@@ -257,13 +192,19 @@ def _jitter_figure(behave: str, what: str, talking: Sequence[Punctuality], echoi
     )
 
 
+STEPS_A_TURN: Final = 20
+"""About as many numbers of calls are tried."""
+
+
 def _steps(count: int) -> Callable[[Length], int]:
     return lambda _: count
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     "calls-browser": Scenario("a browser's set-up", _steps(1), browser),
-    "calls-capacity": Scenario("calls on one core, beside aiortc", _steps(20), capacity),
+    "calls-capacity": Scenario(
+        "calls on one core, beside aiortc", lambda length: STEPS_A_TURN * EFFORTS[length].capacity_turns, capacity
+    ),
     "calls-memory": Scenario("memory of idle calls", _steps(IDLE_BATCHES), memory),
     "calls-burst": Scenario("500 calls within 5 s", _steps(1), burst),
     "calls-trouble": Scenario("agents that misbehave", _steps(len(BEHAVIOURS)), trouble),

@@ -136,14 +136,6 @@ def test_one_hiccup_does_not_end_a_search() -> None:
     assert Search(StandIn(50, hiccups={2}), CLOSELY).run(30, 100).calls >= 48
 
 
-def test_another_search_begins_where_the_last_one_ended() -> None:
-    ensemble = StandIn(50)
-    search = Search(ensemble, CLOSELY)
-    assert search.run(30, 100).calls == 50
-    found = search.again(CLOSELY, 100)
-    assert (found.calls, found.tried[0][0], ensemble.calls >= 50) == (50, 50, True)
-
-
 @pytest.mark.parametrize("playable", [45, 39])
 def test_a_search_ends_where_the_callers_do(playable: int) -> None:
     class Overworked(StandIn):
