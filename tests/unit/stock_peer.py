@@ -1,13 +1,15 @@
 """A client that speaks SCTP as aiortc ships it, joined to our end in memory: well-behaved, or made to misbehave.
 
-Lives here: the joint, and packets under the client's name that aiortc would not send. Must not live here: expectations.
+Lives here: the joint, and packets under the client's name that aiortc would not send. Must not live here: what is
+expected, but that our end does not falter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from typing import Any, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, cast
 
 from aiortc import rtcsctptransport as sctp
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
@@ -15,7 +17,9 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 from google_crc32c import value as crc32c
 
 from fastrelay.transceiver.data_channel import DataChannels
-from tests.unit.channel_ends import Heard, VirtualLoop
+from tests.unit.channel_ends import Heard, VirtualLoop, run
+
+Kind = TypeVar("Kind", bound=sctp.Chunk)
 
 
 class _Carrier:
@@ -45,6 +49,7 @@ class StockPeer:
         self.server = DataChannels(
             is_client=False, remote_port=5000, max_message_bytes=0, send=self._receive, listener=self.heard
         )
+        self.received: list[bytes] = []
         self.is_deaf = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -59,6 +64,11 @@ class StockPeer:
         channel = RTCDataChannel(self.transport, RTCDataChannelParameters(label=label, **options))
         self._take_channel(channel)
         return channel
+
+    def received_chunks(self, kind: type[Kind]) -> list[Kind]:
+        """What our end has sent, of this kind."""
+        chunks = [chunk for packet in self.received for chunk in sctp.parse_packet(packet)[3]]
+        return [chunk for chunk in chunks if isinstance(chunk, kind)]
 
     async def send_chunk(self, chunk: sctp.Chunk) -> None:
         """Send a chunk of the test's making in a packet of its own."""
@@ -101,6 +111,7 @@ class StockPeer:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     def _receive(self, packet: bytes) -> None:
+        self.received.append(packet)
         if self.is_deaf:
             return
         task = asyncio.get_running_loop().create_task(self.transport._handle_data(packet))
@@ -110,3 +121,29 @@ class StockPeer:
     def _take_channel(self, channel: RTCDataChannel) -> None:
         self.channels[channel.label] = channel
         channel.on("message", lambda content: self.messages.append((channel.label, content)))
+
+
+def with_peer(scenario: Callable[[StockPeer], Coroutine[None, None, None]]) -> None:
+    """Run a scenario with a client that is connected and has a channel on stream 0; our end must not have faltered."""
+
+    async def whole() -> None:
+        peer = StockPeer()
+        await peer.connect()
+        peer.open("events")
+        await peer.settle()
+        await scenario(peer)
+        await peer.settle()
+        assert peer.server.statistics.faults == 0
+        await peer.close()
+
+    run(whole())
+
+
+def init(**changes: int) -> sctp.InitChunk:
+    """An INIT that could work, but for these changes."""
+    chunk = sctp.InitChunk()
+    chunk.initiate_tag, chunk.advertised_rwnd, chunk.initial_tsn = 1, 1000, 5
+    chunk.outbound_streams = chunk.inbound_streams = 10
+    for name, value in changes.items():
+        setattr(chunk, name, value)
+    return chunk

@@ -17,6 +17,8 @@ OVERRIDDEN = [
     "_mark_received",
     "_get_inbound_stream",
     "_receive_sack_chunk",
+    "_receive_forward_tsn_chunk",
+    "_send_sack",
     "_update_rto",
     "_send",
     "_set_state",

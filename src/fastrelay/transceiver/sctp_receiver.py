@@ -30,6 +30,7 @@ DUPLICATES_MAX: Final = 16
 """Duplicates named in a SACK; nobody acts on them."""
 
 _TSNS = 2**32
+_HALF = _TSNS // 2
 
 
 class Receiver(sctp.RTCSctpTransport):
@@ -66,28 +67,18 @@ class Receiver(sctp.RTCSctpTransport):
                 await self._receive_control(chunk)
         await self._deliver()
         if self._sack_needed and self.state != "closed":
-            del self._sack_duplicates[DUPLICATES_MAX:]
             await self._send_sack()
 
     async def _receive_control(self, chunk: sctp.Chunk) -> None:
         before = self._last_received_tsn, self._reconfig_response_seq
-        is_repeated = isinstance(chunk, sctp.InitChunk) and self._remote_verification_tag == chunk.initiate_tag
-        if isinstance(chunk, sctp.ForwardTsnChunk):
-            # the last word on each stream: the library would go through all that the stream holds at every mention
-            chunk.streams = list(dict(chunk.streams).items())
+        # INIT again, or INIT-ACK where both ends sent INIT: acted on, but what has come since the first INIT stays
+        # (RFC 9260 §5.2.1, §5.2.2). Were numbers to begin elsewhere, no SACK could name the gap up to what is ahead.
+        is_repeated = isinstance(chunk, sctp.BaseInitChunk) and self._remote_verification_tag == chunk.initiate_tag
         await self._receive_chunk(chunk)
-        if is_repeated:  # answered again, but what has arrived since the first one stays (RFC 9260 §5.2.2)
+        if is_repeated:
             self._last_received_tsn, self._reconfig_response_seq = before
-        elif self._last_received_tsn != before[0]:
-            self._forget_far_ahead()
-        if not is_repeated and isinstance(chunk, (sctp.ReconfigChunk, sctp.ForwardTsnChunk)):
+        elif isinstance(chunk, (sctp.ReconfigChunk, sctp.ForwardTsnChunk)):
             self._count_held()  # a stream that is reset takes its pieces along
-
-    def _forget_far_ahead(self) -> None:
-        """An INIT, or its answer, may begin elsewhere than what has come already: no SACK can name so wide a gap."""
-        last = self._last_received_tsn
-        assert last is not None, "it has just been set"
-        self._sack_misordered = {tsn for tsn in self._sack_misordered if 0 < (tsn - last) % _TSNS <= TSN_WINDOW}
 
     def _keep(self, chunk: sctp.DataChunk) -> None:
         """Put a chunk where it belongs, once. The library would look for whole messages after each."""
@@ -97,17 +88,24 @@ class Receiver(sctp.RTCSctpTransport):
             return
         if self._mark_received(chunk.tsn):
             return
-        base = chunk.tsn - _TSNS // 2
+        base = chunk.tsn - _HALF
         stream = self._get_inbound_stream(chunk.stream_id)
         insort(stream.reassembly, chunk, key=lambda held: (held.tsn - base) % _TSNS)
         self._touched[chunk.stream_id] = None
         self._held_chunks += 1
-        self._advertised_rwnd -= len(chunk.user_data)
+        self._advertised_rwnd = max(0, self._advertised_rwnd - len(chunk.user_data))  # an INIT-ACK says it as it is
+
+    def _ahead(self, tsn: int) -> int:
+        """How far it is beyond all that has come without a gap; 0 and below: it has come, or will not be waited for.
+
+        Half of all numbers away is neither ahead nor behind (RFC 1982 §3.2). All who ask must hear the same: behind.
+        """
+        assert self._last_received_tsn is not None, "a chunk before INIT"
+        return (tsn - self._last_received_tsn + _HALF) % _TSNS - _HALF
 
     def _has_room(self, chunk: sctp.DataChunk) -> bool:
-        assert self._last_received_tsn is not None, "a chunk before INIT"
-        ahead = (chunk.tsn - self._last_received_tsn) % _TSNS
-        if not 0 < ahead < _TSNS // 2:
+        ahead = self._ahead(chunk.tsn)
+        if ahead <= 0:
             return True  # a duplicate: acknowledged, not kept
         held_bytes = REASSEMBLY_BYTES - self._advertised_rwnd
         if ahead > 1:
@@ -131,7 +129,7 @@ class Receiver(sctp.RTCSctpTransport):
     def _count_held(self) -> None:
         held = [chunk for stream in self._inbound_streams.values() for chunk in stream.reassembly]
         self._held_chunks = len(held)
-        self._advertised_rwnd = REASSEMBLY_BYTES - sum(len(chunk.user_data) for chunk in held)
+        self._advertised_rwnd = max(0, REASSEMBLY_BYTES - sum(len(chunk.user_data) for chunk in held))
 
     def _check_place(self, chunks: list[sctp.Chunk], tag: int) -> None:
         """PeerError for a packet that is not for this association, or not now (RFC 9260 §8.5)."""
@@ -160,8 +158,8 @@ class Receiver(sctp.RTCSctpTransport):
         """Only what was sent can be acknowledged; the library would work through whatever is claimed."""
         sent = (self._local_tsn - 1 - self._last_sacked_tsn) % _TSNS
         newly = (chunk.cumulative_tsn - self._last_sacked_tsn) % _TSNS
-        if newly >= _TSNS // 2:
-            return  # an old one: ignored
+        if newly > _HALF:
+            return  # an old one: ignored. The library acts on one of exactly half of all numbers ahead
         if newly + (chunk.gaps[-1][1] if chunk.gaps else 0) > sent:
             raise PeerError("SACK of what was not sent")
 
@@ -169,15 +167,41 @@ class Receiver(sctp.RTCSctpTransport):
 
     def _mark_received(self, tsn: int) -> bool:
         """Whether it had come before. The library would sort all that is ahead at each."""
-        assert self._last_received_tsn is not None, "a chunk before INIT"
-        if (tsn - self._last_received_tsn - 1) % _TSNS >= _TSNS // 2 or tsn in self._sack_misordered:
+        if self._ahead(tsn) <= 0 or tsn in self._sack_misordered:
             self._sack_duplicates.append(tsn)
             return True
         self._sack_misordered.add(tsn)
+        assert self._last_received_tsn is not None, "_ahead has said so"
         while (due := sctp.tsn_plus_one(self._last_received_tsn)) in self._sack_misordered:
             self._sack_misordered.remove(due)
             self._last_received_tsn = due
         return False
+
+    async def _receive_forward_tsn_chunk(self, chunk: sctp.ForwardTsnChunk) -> None:
+        self._sack_needed = True
+        if self._ahead(chunk.cumulative_tsn) <= 0:
+            return
+        # the last word on each stream: the library would go through all that the stream holds at every mention
+        chunk.streams = list(dict(chunk.streams).items())
+        # RFC 3758 §3.6: and on over what has come; the library would stop where numbers begin anew
+        while (due := sctp.tsn_plus_one(chunk.cumulative_tsn)) in self._sack_misordered:
+            chunk.cumulative_tsn = due
+        await super()._receive_forward_tsn_chunk(chunk)
+
+    async def _send_sack(self) -> None:
+        """Name gaps in ascending order (RFC 9260 §3.3.4). The library would take them by number, and numbers wrap."""
+        gaps: list[tuple[int, int]] = []
+        for ahead in sorted(map(self._ahead, self._sack_misordered)):
+            if gaps and gaps[-1][1] == ahead - 1:
+                gaps[-1] = gaps[-1][0], ahead
+            else:
+                gaps.append((ahead, ahead))
+        sack = sctp.SackChunk()
+        sack.cumulative_tsn, sack.advertised_rwnd = self._last_received_tsn, self._advertised_rwnd
+        sack.gaps, sack.duplicates = gaps, self._sack_duplicates[:DUPLICATES_MAX]
+        self._sack_duplicates.clear()
+        self._sack_needed = False
+        await self._send_chunk(sack)
 
     def _get_inbound_stream(self, stream_id: int) -> sctp.InboundStream:
         if stream_id not in self._inbound_streams and len(self._inbound_streams) >= STREAMS_MAX:
