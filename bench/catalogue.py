@@ -145,7 +145,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "of the transceiver, or of aiortc; the relay before the transceiver has the other one and is not counted.",
         "How many conversations one core carries in time, and what their set-up costs.",
         "What an agent costs: these echo or play a tone.",
-        (130, 200),
+        (130, 310),
         calls.SCENARIOS,
     ),
     _calls(
