@@ -56,7 +56,7 @@ def supervised(name: str, shape: Shape, setup: Setup) -> Iterator[Supervised]:
 
 
 def target_of(name: str, shape: Shape, setup: Setup) -> Target:
-    """How calls reach such a relay."""
+    """How calls reach such a relay, whose sockets go with it when it is killed or lost."""
     return Target(
         name,
         ((setup.listen, setup.port),),
@@ -65,6 +65,7 @@ def target_of(name: str, shape: Shape, setup: Setup) -> Target:
         key_id=Relay.KEY_ID,
         openings=write_openings(FOLDER / f"{name}.checks", shape),
         stages=1,
+        keeps_sockets=False,
     )
 
 
@@ -111,7 +112,7 @@ def restarted_peer(peer: Peer, shape: Shape) -> Iterator[RestartedPeer]:
     """The peer, and calls that stand."""
     before = PeerBefore(peer, openings=plain_checks)
     try:
-        with Callers(shape, before.open(shape)) as callers:
+        with Callers(shape, replace(before.open(shape), keeps_sockets=False)) as callers:
             yield RestartedPeer(callers, peer, before, shape)
     finally:
         before.close()

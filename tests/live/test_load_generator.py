@@ -14,7 +14,7 @@ import pytest
 
 from bench.load.callers.before import Before, Direct, Fastrelay, crowd_before
 from bench.load.callers.crowd import Crowd
-from bench.load.callers.shape import UP, Shape, Talk, Target
+from bench.load.callers.shape import UP, Endpoint, Shape, Talk, Target
 from bench.load.checks import write_checks
 from bench.load.drain import DRAIN_PACKETS
 from bench.load.failure import BenchFailure
@@ -71,6 +71,26 @@ def test_lost_packets_are_noticed_to_the_packet() -> None:
         assert done.missing == len(lost) == done.sent // DROPPED_EVERY
     assert done.accounts()[1].ended["lost elsewhere"] == len(lost)
     assert all(account.adds_up for account in done.accounts())
+
+
+def test_target_whose_socket_has_gone_fails_the_run() -> None:
+    given = shape()
+    gone = ("127.0.0.1", free_port(23000, 24000))
+    with (
+        Crowd(given, Target("gone", (gone,))) as crowd,
+        pytest.raises(BenchFailure, match=f"no UDP socket is bound to port {gone[1]}"),
+    ):
+        crowd.talk(Talk(CALLS, 100, ways=UP))
+
+
+@pytest.mark.parametrize("trunk", [None, ("127.0.0.1", 9)], ids=["endpoint alone", "endpoint and trunk"])
+def test_target_that_keeps_no_sockets_is_not_asked_for_its_drops(trunk: Endpoint | None) -> None:
+    given = shape()
+    gone = ("127.0.0.1", free_port(23000, 24000))
+    with Crowd(given, Target("forwarded", (gone,), trunk=trunk, keeps_sockets=False)) as crowd:
+        done = crowd.talk(Talk(CALLS, 100, ways=UP))
+    assert done.target_drops == 0
+    assert done.accounts()[0].adds_up
 
 
 def test_flow_that_never_opens_fails_the_run() -> None:

@@ -135,6 +135,7 @@ class PeerBefore:
             channel=CHANNEL if opening is Opening.CHANNEL else 0,
             ways=BOTH if self.is_both_ways else UP,
             is_answered=self.is_both_ways,
+            keeps_sockets=self._peer.has_process,
         )
 
     @property

@@ -5,7 +5,6 @@ Lives here: starting it, its commands, its answers as values. Must not live here
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import struct
 from dataclasses import fields, replace
@@ -16,7 +15,7 @@ from typing import Final, Self
 from bench.load import build, cpu
 from bench.load.callers.histogram import BUCKETS, Histogram
 from bench.load.callers.result import Result, Way
-from bench.load.callers.shape import UP, Endpoint, Shape, Talk, Target
+from bench.load.callers.shape import UP, Shape, Talk, Target
 from bench.load.failure import BenchFailure
 from bench.load.process import Program
 from bench.load.sockets import receiver_state, socket_state
@@ -130,14 +129,12 @@ class Crowd:
 
     def _drops(self) -> tuple[int, int]:
         own = {self.shape.client_port, self.shape.transceiver_port}
-        ends: list[Endpoint] = [*self.target.endpoints, *([self.target.trunk] if self.target.trunk else [])]
+        ends = self.target.receivers
         # the workers of a relay share a port; ports for each call are shared by nobody, and found one by one in no time
         has_many = len(ends) > ENDS_FEW
         others = 0
         for address, port in {port: end for end in ends if (port := end[1]) not in own}.values():
-            # what runs in the kernel has no socket
-            with contextlib.suppress(BenchFailure):
-                others += (receiver_state(address, port) if has_many else socket_state(port)).drops
+            others += (receiver_state(address, port) if has_many else socket_state(port)).drops
         return sum(socket_state(port).drops for port in own), others
 
     def _histogram(self, what: int) -> Histogram:

@@ -108,6 +108,16 @@ class Target:
     """The directions it carries."""
     is_answered: bool = True
     """Whether answers to openings find their way back."""
+    keeps_sockets: bool = True
+    """Whether the sockets that it receives with are here, and the same, for as long as calls talk. Only then can the
+    kernel say what they dropped: not where it forwards by itself, in another network, or where sockets are replaced."""
+
+    @property
+    def receivers(self) -> tuple[Endpoint, ...]:
+        """Where its sockets are, as far as the kernel can be asked about them."""
+        if not self.keeps_sockets:
+            return ()
+        return (*self.endpoints, *(() if self.trunk is None else (self.trunk,)))
 
     def options(self) -> list[str]:
         """As options of the generator."""
