@@ -1,6 +1,7 @@
 """What answers calls in a benchmark: our transceiver with a relay in front, and aiortc.
 
-Lives here: their processes, where they are pinned, what they cost. Must not live here: callers, figures.
+Lives here: their processes, where they are pinned, what they cost; what every other server has in common with them.
+Must not live here: callers, figures, the designs that are compared (bench.designs).
 
 The measured process has processor 0 to itself; relay and callers share processor 1.
 """
@@ -14,13 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from ipaddress import ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from bench.load import cpu
 from bench.load.build import ROOT
@@ -39,25 +41,85 @@ BACKLOG = 1024
 SAID_MAX = 1000
 """Of what a worker has logged, when it does not start."""
 CALLS_MAX = 10_000
+CALLS_PATH = "/v1/realtime/calls"
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-class Server(Protocol):
-    """Whatever answers calls at a URL. Entering it starts it."""
+class Server(ABC):
+    """Whatever answers calls at a URL. Entering it starts it; with leaving, or when starting fails, all of it ends."""
 
     name: str
 
     @property
-    def url(self) -> str: ...
+    @abstractmethod
+    def url(self) -> str:
+        """Where calls are asked for."""
 
     @property
-    def pid(self) -> int: ...
+    @abstractmethod
+    def pid(self) -> int:
+        """The process that has the calls."""
 
-    def __enter__(self) -> Self: ...
+    @abstractmethod
+    def _start(self, undo: ExitStack) -> None:
+        """Start it, and have `undo` end each part of it from the moment it is there."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            self._start(undo)
+            self._undo = undo.pop_all()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self._undo.close()
+
+
+class OneProcess(Server):
+    """A server that is one process, which says on which port it serves."""
+
+    def __init__(self, name: str, command: Callable[[int, int], list[str]]) -> None:
+        """`command` makes a command line of a port for HTTP and one for media; 0 is any."""
+        self.name = name
+        self._command = command
+
+    @property
+    def url(self) -> str:
+        return url_at(self._program.port())
+
+    @property
+    def pid(self) -> int:
+        return self._program.pid
+
+    def _start(self, undo: ExitStack) -> None:
+        self._run(0, 0)
+        undo.callback(self._stop)
+
+    def _run(self, http_port: int, media_port: int) -> None:
+        self._program = Program(self._command(http_port, media_port), SERVER_CPU, cpu.NICE_CANDIDATE)
+
+    def _stop(self) -> None:
+        self._program.stop()
+
+
+def url_at(port: int) -> str:
+    """Where a server with this port for HTTP is asked for calls."""
+    return f"http://{ADDRESS}:{port}{CALLS_PATH}"
+
+
+def await_end(process: subprocess.Popen[bytes]) -> None:
+    """Of a process that has been told to end; one that does not listen is killed."""
+    try:
+        process.wait(STOPPED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def aiortc_command(http_port: int, _media_port: int) -> list[str]:
+    """aiortc's echo. Every call has ports of its own."""
+    return [sys.executable, "-m", "bench.calls.aiortc_child", str(http_port)]
 
 
 def keep_time(pid: int) -> None:
@@ -74,31 +136,14 @@ def resident_kib(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_KIB
 
 
-class Aiortc:
+class Aiortc(OneProcess):
     """aiortc's echo, alone on its processor; callers reach it directly."""
 
-    name = "aiortc"
-
-    def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "bench.calls.aiortc_child"]
-        self._program = Program(command, SERVER_CPU, cpu.NICE_CANDIDATE)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._program.stop()
-
-    @property
-    def url(self) -> str:
-        return f"http://{ADDRESS}:{self._program.port()}/v1/realtime/calls"
-
-    @property
-    def pid(self) -> int:
-        return self._program.pid
+    def __init__(self) -> None:
+        super().__init__("aiortc", aiortc_command)
 
 
-class Transceiver:
+class Transceiver(Server):
     """One worker of the transceiver as its supervisor would start it, behind a relay."""
 
     def __init__(self, agent: str, **settings: Any) -> None:
@@ -109,42 +154,34 @@ class Transceiver:
         self._ready = threading.Event()
         self._problem = ""
 
-    def __enter__(self) -> Self:
-        with ExitStack() as undo:
-            ring = KeyRing.new(now_s=int(time.time()))
-            command = [sys.executable, "-m", "bench.calls.relay_child", ring.build()]
-            relay = Program(command, cpu.OTHERS_CPU, cpu.NICE_RECEIVER)
-            undo.callback(relay.stop)
-            keep_time(relay.pid)
-            folder = Path(undo.enter_context(TemporaryDirectory(prefix="fastrelay-bench-")))
-            self._http = undo.enter_context(socket.create_server((ADDRESS, 0), backlog=BACKLOG))
-            self._channel, theirs = Channel.pair()
-            undo.callback(self._channel.close)
-            log = folder / "worker.log"
-            self._process = self._start(theirs, log)
-            undo.callback(self._stop)
-            self._hearing = threading.Thread(target=self._hear, name="transceiver")
-            self._hearing.start()
-            self._charge(ring, relay.port(), folder)
-            if not self._ready.wait(STARTED_WITHIN_S):
-                raise BenchFailure(f"the transceiver did not start: {self._problem} {log.read_text()[-SAID_MAX:]}")
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._undo.close()
-
     @property
     def url(self) -> str:
-        return f"http://{ADDRESS}:{self._http.getsockname()[1]}/v1/realtime/calls"
+        return url_at(self._http.getsockname()[1])
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def _start(self, theirs: Channel, log: Path) -> subprocess.Popen[bytes]:
+    def _start(self, undo: ExitStack) -> None:
+        ring = KeyRing.new(now_s=int(time.time()))
+        command = [sys.executable, "-m", "bench.calls.relay_child", ring.build()]
+        relay = Program(command, cpu.OTHERS_CPU, cpu.NICE_RECEIVER)
+        undo.callback(relay.stop)
+        keep_time(relay.pid)
+        folder = Path(undo.enter_context(TemporaryDirectory(prefix="fastrelay-bench-")))
+        self._http = undo.enter_context(socket.create_server((ADDRESS, 0), backlog=BACKLOG))
+        self._channel, theirs = Channel.pair()
+        undo.callback(self._channel.close)
+        log = folder / "worker.log"
+        self._process = self._run(theirs, log)
+        undo.callback(self._stop)
+        self._hearing = threading.Thread(target=self._hear, name="transceiver")
+        self._hearing.start()
+        self._charge(ring, relay.port(), folder)
+        if not self._ready.wait(STARTED_WITHIN_S):
+            raise BenchFailure(f"the transceiver did not start: {self._problem} {log.read_text()[-SAID_MAX:]}")
+
+    def _run(self, theirs: Channel, log: Path) -> subprocess.Popen[bytes]:
         descriptor = theirs.fileno()
         command = [sys.executable, "-m", "fastrelay.transceiver.worker", str(descriptor)]
         with log.open("wb") as said:
@@ -191,9 +228,5 @@ class Transceiver:
 
     def _stop(self) -> None:
         self._channel.send({"kind": Order.STOP.value})
-        try:
-            self._process.wait(STOPPED_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        await_end(self._process)
         self._hearing.join()

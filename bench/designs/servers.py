@@ -13,22 +13,20 @@ import platform
 import select
 import signal
 import subprocess
-import sys
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final
 from urllib.parse import urlsplit
 
-from bench.calls.servers import ADDRESS, SERVER_CPU
+from bench.calls.servers import ADDRESS, OneProcess, Server, aiortc_command, await_end, url_at
 from bench.load import cpu
 from bench.load.build import ROOT
 from bench.load.failure import BenchFailure
-from bench.load.process import Program
 from bench.peers.install import go_program, go_version
 from bench.peers.recipes import GO_DEFAULTS
 from bench.peers.running import tied
@@ -39,73 +37,44 @@ from fastrelay.wire.address import parse_endpoint
 PER_SESSION: Final = "port per session (aiortc)"
 SINGLE_PORT: Final = "single port (pion)"
 TIERS: Final = "relay + transceiver"
-PATH: Final = "/v1/realtime/calls"
 GO: Final = ROOT / "bench" / "designs" / "go"
 PION: Final = "github.com/pion/webrtc/v4"
 READY_WITHIN_S: Final = 30.0
-STOPPED_WITHIN_S: Final = 10.0
 SERVER: Final = "server"
 RELAY_WORKER, TRANSCEIVER_WORKER, REST = "relay worker", "transceiver worker", "supervisors and admin"
 
 
-class Design(Protocol):
-    """One way to serve calls. Entering it starts it."""
+class Design(Server):
+    """One way to serve calls."""
 
-    name: str
     version: str
     """Of what is not ours; empty where all of it is."""
 
     @property
-    def url(self) -> str: ...
-
-    @property
-    def pid(self) -> int: ...
-
-    @property
+    @abstractmethod
     def parts(self) -> Mapping[str, list[int]]:
         """Every process of it, by what it is."""
 
     @property
+    @abstractmethod
     def inner_ports(self) -> set[int]:
         """UDP ports that its own processes have towards one another: no client sends there."""
 
     def kill(self, part: str) -> None:
         """SIGKILL."""
+        os.kill(self.parts[part][0], signal.SIGKILL)
 
+    @abstractmethod
     def revive(self) -> None:
         """Whoever supervises starts it again, where that is not the design's own doing."""
 
-    def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Alone:
+class Alone(OneProcess, Design):
     """A design of one process. The harness is its supervisor: it starts it again at once, on the same ports."""
 
     def __init__(self, name: str, version: str, command: Callable[[int, int], list[str]]) -> None:
-        """`command` makes a command line of a port for HTTP and one for media; 0 is any."""
-        self.name, self.version = name, version
-        self._command = command
-
-    def __enter__(self) -> Self:
-        self._program = self._start(0, 0)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._program.stop()
-
-    @property
-    def url(self) -> str:
-        return f"http://{ADDRESS}:{self._program.port()}{PATH}"
-
-    @property
-    def pid(self) -> int:
-        return self._program.pid
+        super().__init__(name, lambda http, media: [*tied(), *command(http, media)])
+        self.version = version
 
     @property
     def inner_ports(self) -> set[int]:
@@ -115,23 +84,16 @@ class Alone:
     def parts(self) -> Mapping[str, list[int]]:
         return {SERVER: [self.pid]}
 
-    def kill(self, part: str) -> None:
-        os.kill(self.parts[part][0], signal.SIGKILL)
-
     def revive(self) -> None:
         """On the ports that it had, so that clients need not look for it."""
-        before = self._program
-        before.stop()
-        self._program = self._start(before.port(), int(str(before.ready.get("udp_port", 0))))
-
-    def _start(self, http_port: int, media_port: int) -> Program:
-        return Program([*tied(), *self._command(http_port, media_port)], SERVER_CPU, cpu.NICE_CANDIDATE)
+        self._stop()
+        self._run(self._program.port(), int(str(self._program.ready.get("udp_port", 0))))
 
 
 def per_session() -> Alone:
     """aiortc's echo: a socket for each session."""
     version = f"Python {platform.python_version()}, aiortc {metadata.version('aiortc')}"
-    return Alone(PER_SESSION, version, lambda http, _: [sys.executable, "-m", "bench.calls.aiortc_child", str(http)])
+    return Alone(PER_SESSION, version, aiortc_command)
 
 
 def single_port() -> Alone:
@@ -169,47 +131,36 @@ class Command:
     def stop(self) -> None:
         """At once, calls or not."""
         self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(STOPPED_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        await_end(self._process)
         self._out.close()
 
 
-class Tiers:
+class Tiers(Design):
     """`fastrelay relay` and `fastrelay transceiver`, one worker each, as an operator starts them."""
 
     name = TIERS
     version = ""
 
-    def __enter__(self) -> Self:
-        with ExitStack() as undo:
-            folder = Path(undo.enter_context(TemporaryDirectory(prefix="fastrelay-bench-")))
-            keys = folder / "ring.json"
-            KeyRing.new(now_s=int(time.time())).save(keys, is_new=True)
-            shared = ["--trunk", ADDRESS, "--allow", ADDRESS, "--keys", str(keys), "--workers", "1"]
-            relay_own = ["--listen", f"{ADDRESS}:0", "--admin", f"{ADDRESS}:0"]
-            self._relay = Command(folder / "relay.log", "relay", *relay_own, *shared)
-            undo.callback(self._relay.stop)
-            own = ["--http", f"{ADDRESS}:0", "--relay", self._relay.said("clients"), "--admin", f"{ADDRESS}:0"]
-            self._transceiver = Command(folder / "transceiver.log", "transceiver", *own, *shared)
-            undo.callback(self._transceiver.stop)
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._undo.close()
+    def _start(self, undo: ExitStack) -> None:
+        folder = Path(undo.enter_context(TemporaryDirectory(prefix="fastrelay-bench-")))
+        keys = folder / "ring.json"
+        KeyRing.new(now_s=int(time.time())).save(keys, is_new=True)
+        shared = ["--trunk", ADDRESS, "--allow", ADDRESS, "--keys", str(keys), "--workers", "1"]
+        relay_own = ["--listen", f"{ADDRESS}:0", "--admin", f"{ADDRESS}:0"]
+        self._relay = Command(folder / "relay.log", "relay", *relay_own, *shared)
+        undo.callback(self._relay.stop)
+        own = ["--http", f"{ADDRESS}:0", "--relay", self._relay.said("clients"), "--admin", f"{ADDRESS}:0"]
+        self._transceiver = Command(folder / "transceiver.log", "transceiver", *own, *shared)
+        undo.callback(self._transceiver.stop)
 
     @property
     def url(self) -> str:
-        return f"http://{urlsplit(self._transceiver.said('http')).netloc}{PATH}"
+        port = urlsplit(self._transceiver.said("http")).port
+        assert port is not None, "it was told to take one"
+        return url_at(port)
 
     @property
     def pid(self) -> int:
-        """The process that has the calls."""
         return self.parts[TRANSCEIVER_WORKER][0]
 
     @property
@@ -224,9 +175,6 @@ class Tiers:
             for pid in children(command.pid):
                 found[REST if is_admin(pid) else part].append(pid)
         return found
-
-    def kill(self, part: str) -> None:
-        os.kill(self.parts[part][0], signal.SIGKILL)
 
     def revive(self) -> None:
         """Their own supervisors do."""

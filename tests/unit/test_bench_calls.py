@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import av
 import numpy as np
@@ -12,6 +13,7 @@ from bench.calls.capacity import ON_TIME_MIN, Search, Thoroughness
 from bench.calls.description import Ours, Theirs
 from bench.calls.ensemble import CallersLate, Ensemble, Opened, Window
 from bench.calls.punctuality import FRAME_NS, ON_TIME_NS, Punctuality, judge
+from bench.calls.servers import Server
 from bench.calls.voice import FRAME_SAMPLES, FRAMES, RATE, voice
 from bench.load.failure import BenchFailure
 
@@ -183,3 +185,32 @@ def test_callers_speak_opus_that_a_decoder_hears() -> None:
     assert len(payloads) == FRAMES
     assert sum(frame.samples for frame in frames) >= (FRAMES - 1) * FRAME_SAMPLES
     assert max(float(np.abs(frame.to_ndarray()).max()) for frame in frames) > 0
+
+
+class TwoParts(Server):
+    """Starts two parts, or fails at the second."""
+
+    name, url, pid = "two parts", "http://127.0.0.1/", 0
+
+    def __init__(self, *, fails: bool) -> None:
+        self.ended: list[str] = []
+        self._fails = fails
+
+    def _start(self, undo: ExitStack) -> None:
+        undo.callback(self.ended.append, "first")
+        if self._fails:
+            raise BenchFailure("no second part")
+        undo.callback(self.ended.append, "second")
+
+
+def test_server_ends_last_things_first() -> None:
+    with TwoParts(fails=False) as server:
+        assert server.ended == []
+    assert server.ended == ["second", "first"]
+
+
+def test_server_that_does_not_start_leaves_nothing_running() -> None:
+    server = TwoParts(fails=True)
+    with pytest.raises(BenchFailure, match="no second part"), server:
+        pytest.fail("it serves")
+    assert server.ended == ["first"]
