@@ -24,6 +24,7 @@ cdef extern from "limits.h" nogil:
         FR_SEND_BATCH
         FR_BUNDLE_FRAMES
         FR_TRUNK_BATCH
+        FR_TRUNK_RECEIVES
         FR_LISTENERS
         FR_LOCALS
         FR_PEERS
@@ -347,6 +348,7 @@ cdef extern from "relay.h" nogil:
         unsigned stranger_count
     struct fr_down_batch:
         unsigned count
+        unsigned taken
         fr_frame *frames
         uint16_t *peer
         uint16_t *via

@@ -40,6 +40,7 @@ struct fr_up_batch {
 
 struct fr_down_batch {
     unsigned count;
+    unsigned taken; /* frames, in this turn */
     struct fr_frame frames[FR_DOWN_FRAMES]; /* payloads borrowed until the batch has been sent */
     uint16_t peer[FR_DOWN_FRAMES];
     uint16_t via[FR_DOWN_FRAMES];

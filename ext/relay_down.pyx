@@ -18,14 +18,23 @@ from fastrelay._ext.trunk_end cimport end_datagram, end_receive
 
 # --- the datagrams -----------------------------------------------------------------
 
-cdef int down_receive(fr_relay *relay) noexcept nogil:
-    """Takes what waits on the trunk all the way to the clients; returns how many receives there were."""
+cdef void down_receive(fr_relay *relay) noexcept nogil:
+    """Takes what waits on the trunk all the way to the clients: in one turn about as much as the way up takes, FR_BATCH.
+
+    Several receives, because transceivers that send often, and many of them, fill few frames into each datagram. The way
+    up makes a turn last; in that time more of these come than one receive brings, and the wait would grow and grow.
+    """
     cdef uint64_t sampled_ns
-    cdef int received = end_receive(&relay.trunk, gather, relay, &sampled_ns)
-    down_flush(relay)
-    # from the kernel's receipt of the batch's first datagram to the end of the sends
-    fr_count_hop(relay.counters.hop_down_ns, sampled_ns)
-    return received
+    cdef int received = FR_TRUNK_BATCH
+    cdef unsigned receives = 0
+    relay.down.taken = 0
+    # order matters: payloads lie in the ring until the next receive, so each is flushed before that
+    while received == FR_TRUNK_BATCH and relay.down.taken < FR_BATCH and receives < FR_TRUNK_RECEIVES:
+        received = end_receive(&relay.trunk, gather, relay, &sampled_ns)
+        receives += 1
+        down_flush(relay)
+        # from the kernel's receipt of the batch's first datagram to the end of the sends
+        fr_count_hop(relay.counters.hop_down_ns, sampled_ns)
 
 
 cdef int down_datagram(fr_relay *relay, const fr_address *source, const uint8_t *datagram,
@@ -51,6 +60,7 @@ cdef int gather(void *owner, int peer, const fr_trunk_header *header, const uint
         batch.peer[i] = <uint16_t>peer
         batch.via[i] = header.via
     batch.count += header.frame_count
+    batch.taken += header.frame_count
     if batch.count >= FR_SEND_BATCH:
         down_flush(relay)
     return FR_TRUNK_BUNDLE

@@ -87,6 +87,20 @@ def test_segmented_burst_from_a_transceiver_is_taken_apart(
             assert (page.event("receives_down") == 1) == (not extra), "one receive brings a whole burst"
 
 
+@pytest.mark.parametrize(("datagrams", "turns_min"), [(40, 1), (600, 9)], ids=["one turn's", "more than a turn's"])
+def test_small_trunk_datagrams_that_wait_leave_in_few_turns(datagrams: int, turns_min: int, ring: KeyRing) -> None:
+    with call("127.0.0.1", ring) as (relay, transceiver, client):
+        packets, _, before = relay.loop.counters()
+        wanted = packets["DOWN_FORWARDED"] + datagrams
+        for number in range(datagrams):
+            transceiver.answer(client.as_client, speech(number, 20))  # a datagram for each frame
+        while packets["DOWN_FORWARDED"] < wanted:
+            relay.turn()
+            packets, _, after = relay.loop.counters()
+        receives = after["receives_down"] - before["receives_down"]
+        assert turns_min <= after["turns"] - before["turns"] < receives
+
+
 def shrink(relay_socket: socket.socket) -> None:
     relay_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
 
