@@ -21,13 +21,11 @@ from bench.catalogue import CHAPTERS, Chapter
 from bench.load.build import OUT, ROOT
 from bench.load.card import Card, read_card
 from bench.load.failure import BenchFailure
-from bench.report.charts import draw
 from bench.report.files import PAGE, RUN, SUMMARY, write_run
+from bench.report.folder import show_in
 from bench.report.measured import Measured
 from bench.report.model import Run, Section
-from bench.report.page import build_page
 from bench.report.sittings import joined
-from bench.report.summary import build_summary
 from bench.scenario import SITTINGS, Length, Scenario
 
 METHOD: Final = (
@@ -142,6 +140,5 @@ def leave(run: Run, folder: Path) -> Left:
     """Raw data first: they are there even if drawing should fail."""
     left = Left(folder / RUN, folder / PAGE, folder / SUMMARY)
     write_run(run, left.run)
-    left.page.write_text(build_page(run, draw(run)))
-    left.summary.write_text(build_summary(run))
+    show_in(folder, run)
     return left

@@ -86,7 +86,7 @@ def publish_command(first: Path, second: Path, folder: Path) -> None:
 @main.command("redraw")
 @folder_option
 def redraw_command(folder: Path) -> None:
-    """Make page, summary and agreement of the published runs again: how they are written has changed."""
+    """Make page, summary, charts and agreement of the published runs again: how they are written has changed."""
     try:
         draw_again(folder)
     except RunFileError as error:

@@ -1,25 +1,25 @@
-"""Charts of a run as inline SVG: every sample a dot, the middle a stroke, floor and bar beside them.
+"""Charts of a run: every sample a dot, the middle a stroke, floor and bar beside them.
 
-Lives here: what is drawn, with matplotlib. Must not live here: how SVG gets into a page (svg), the page (page).
+Lives here: the drawing, with matplotlib. Must not live here: which charts there are (gallery), how SVG gets into a page
+or a file of its own (svg).
 
 All are narrow, so that they can be read on a phone without zooming.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 from math import ceil
 from textwrap import fill
-from typing import Final, NamedTuple
+from typing import Final, assert_never
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.model import Better, Curve, Figure, Of, Run, Section, Series, Verdict, spread_of
-from bench.report.svg import FLOOR, GRID, INK, MISSED, PAPER, SERIES, SOFT, VALUE, as_svg
+from bench.report.gallery import MANY_SAMPLES, Chart, Costs, Distribution, Glance, Growth
+from bench.report.model import Better, Curve, Figure, Of, Verdict, spread_of
+from bench.report.svg import FLOOR, GRID, INK, MISSED, PAPER, SERIES, SOFT, VALUE, Drawing, drawing_of
 from bench.report.wording import number
 
 WIDTH_IN: Final = 3.9
@@ -35,96 +35,29 @@ LEGEND_COLUMNS: Final = 2
 LEGEND_ROW_IN: Final = 0.2
 STYLES: Final = ("-", "--", ":")
 """When there are more lines than colours."""
-MANY_SAMPLES: Final = 40
-"""From here on a distribution says more than dots."""
 TOP_ROW: Final = -1.0
 ARROWS: Final = {Better.LOWER: "←", Better.HIGHER: "→"}
-GLANCE_ROWS: Final = 14
-"""In one chart at most."""
-COST_ROWS: Final = 16
-"""In one chart, unless they are of one scenario."""
 GLANCE_MAX: Final = 2.0
 """Farther from its bar than this, a sample is drawn at the edge."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One picture, what it shows, and how it is read."""
-
-    title: str
-    svg: str
-    caption: str
+def draw(charts: Iterable[Chart]) -> dict[str, Drawing]:
+    """Each by its key."""
+    return {chart.key: drawing_of(_canvas_of(chart)) for chart in charts}
 
 
-@dataclass(frozen=True, slots=True)
-class Charts:
-    """Those of a run: all bars at a glance, and each section's by its key."""
-
-    glance: list[Chart]
-    sections: dict[str, list[Chart]]
-
-
-def draw(run: Run) -> Charts:
-    """Everything that can be drawn of a run."""
-    return Charts(_glances(run), {section.key: _of_section(section) for section in run.sections})
-
-
-def _glances(run: Run) -> list[Chart]:
-    """All bars, in charts of a length that can be seen at once. Counts lie where their budget is, and are left out."""
-    figures = [each for each in run.figures() if each.bar is not None and each.bar.at and not each.is_exact]
-    shown = [each for each in figures if each.verdict is not Verdict.FAILED]
-    charts = ceil(len(shown) / GLANCE_ROWS)
-    if not charts:
-        return []
-    rows = ceil(len(shown) / charts)
-    return [
-        _glance(f"At a glance, {at + 1} of {charts}" if charts > 1 else "At a glance", shown[at * rows :][:rows])
-        for at in range(charts)
-    ]
-
-
-def _of_section(section: Section) -> list[Chart]:
-    believed = [figure for figure in section.figures if figure.verdict is not Verdict.FAILED]
-    beside = [figure for figure in believed if _is_worth_a_bar(figure) and not _is_on_a_curve(figure, section)]
-    charts = [
-        chart
-        for unit, group in groupby(sorted(beside, key=_unit_of), key=_unit_of)
-        for chart in _of_unit(f"{section.title}: beside the floors, {unit}", list(group))
-    ]
-    # percentiles of the same samples are one picture: the first of them stands for all
-    distributions = {(each.value, each.floor): each for each in reversed(believed) if _is_distribution(each)}
-    charts += [_distribution(figure) for figure in reversed(distributions.values())]
-    return charts + [_curve(curve) for curve in section.curves]
-
-
-def _of_unit(title: str, figures: list[Figure]) -> list[Chart]:
-    """One chart, or one for each scenario: set-ups of milliseconds cannot be seen beside silences of seconds."""
-    if len(_cost_rows(figures)) <= COST_ROWS:
-        return [_costs(title, figures)]
-    scenarios = groupby(sorted(figures, key=_scenario_of), key=_scenario_of)
-    return [_costs(f"{title}, {scenario}", list(group)) for scenario, group in scenarios]
-
-
-def _unit_of(figure: Figure) -> str:
-    return figure.unit
-
-
-def _scenario_of(figure: Figure) -> str:
-    return figure.key.partition("/")[0]
-
-
-def _is_worth_a_bar(figure: Figure) -> bool:
-    """Nothing lost beside nothing lost is no picture."""
-    return figure.floor is not None and figure.value is not None and any(figure.value.samples + figure.floor.samples)
-
-
-def _is_on_a_curve(figure: Figure, section: Section) -> bool:
-    """A point of a curve is drawn there."""
-    return any(figure.key.startswith(f"{curve.key}/") for curve in section.curves)
-
-
-def _is_distribution(figure: Figure) -> bool:
-    return figure.value is not None and len(figure.value.samples) >= MANY_SAMPLES
+def _canvas_of(chart: Chart) -> Canvas:
+    match chart:
+        case Glance():
+            return _glance(chart.figures)
+        case Costs():
+            return _costs(chart)
+        case Distribution():
+            return _distribution(chart.figure)
+        case Growth():
+            return _growth(chart.curve)
+        case _:
+            assert_never(chart)
 
 
 def _canvas(height_in: float) -> tuple[Canvas, Axes]:
@@ -159,7 +92,7 @@ def _label(axes: Axes, row: float, text: str) -> None:
     label.set_in_layout(False)
 
 
-def _glance(title: str, figures: Sequence[Figure]) -> Chart:
+def _glance(figures: Sequence[Figure]) -> Canvas:
     """Each bar at 100 %, what was measured as a share of it."""
     labels, places, rows = _places([f"{figure.what}\u00a0{ARROWS[figure.better]}" for figure in figures])
     canvas, axes = _canvas(0.7 + ROW_IN * rows)
@@ -170,12 +103,7 @@ def _glance(title: str, figures: Sequence[Figure]) -> Chart:
     axes.set_yticks([])
     axes.set_xlim(0, GLANCE_MAX * 1.02)
     axes.set_xticks([0, 0.5, 1, 1.5, 2], ["0", "50 %", "bar", "150 %", "200 %"])
-    return Chart(
-        title,
-        as_svg(canvas, title),
-        "What was measured as a share of its bar: dots are rounds, the stroke is their median, or the percentile that "
-        "is named. The arrow points to the side that holds. Beyond 200 % a mark stands at the edge.",
-    )
+    return canvas
 
 
 def _glance_row(axes: Axes, row: float, label: str, figure: Figure) -> None:
@@ -194,16 +122,15 @@ def _glance_row(axes: Axes, row: float, label: str, figure: Figure) -> None:
     axes.plot([middle, middle], [row - 0.17, row + 0.17], color=colour, linewidth=2.4)
 
 
-def _costs(title: str, figures: list[Figure]) -> Chart:
-    """Value and floor, one below the other, with every sample."""
-    rows = _cost_rows(figures)
+def _costs(chart: Costs) -> Canvas:
+    rows = chart.rows()
     labels, places, height = _places([row.label for row in rows])
     canvas, axes = _canvas(0.7 + ROW_IN * height)
     largest = max(max(row.series.samples) for row in rows)
-    for label, row, (_, series, percent, colour) in zip(labels, places, rows, strict=True):
+    for label, row, (_, series, percent, is_floor) in zip(labels, places, rows, strict=True):
         middle = spread_of(series.samples, percent)
         assert middle is not None
-        axes.barh(row, middle.middle, height=0.3, color=colour, alpha=0.9)
+        axes.barh(row, middle.middle, height=0.3, color=FLOOR if is_floor else VALUE, alpha=0.9)
         _label(axes, row, label)
         beside = max(*series.samples, middle.middle) + largest * 0.015
         axes.text(beside, row, number(middle.middle), color=INK, fontsize=TEXT_PT, va="center", weight="bold")
@@ -215,37 +142,12 @@ def _costs(title: str, figures: list[Figure]) -> Chart:
     axes.set_xlim(0, largest * 1.2)
     axes.xaxis.set_major_locator(MaxNLocator(TICKS))
     axes.set_yticks([])
-    way = "less is better" if figures[0].better is Better.LOWER else "more is better"
-    axes.set_xlabel(f"{figures[0].unit} ({way})", color=SOFT, fontsize=TEXT_PT)
-    caption = "Bars are medians, or the percentile that is named; dots are rounds. Pale is what stands beside it."
-    return Chart(title, as_svg(canvas, title), caption)
+    way = "less is better" if chart.figures[0].better is Better.LOWER else "more is better"
+    axes.set_xlabel(f"{chart.figures[0].unit} ({way})", color=SOFT, fontsize=TEXT_PT)
+    return canvas
 
 
-class CostRow(NamedTuple):
-    """One bar."""
-
-    label: str
-    series: Series
-    percent: float
-    """Which percentile of the samples is as long as the bar."""
-    colour: str
-
-
-def _cost_rows(figures: list[Figure]) -> list[CostRow]:
-    """Each value once, and below it each of its floors, in the order of the figures."""
-    rows: dict[tuple[str, CostRow], None] = {}
-    for figure in figures:
-        assert figure.value is not None
-        assert figure.floor is not None
-        # without the floor that is named beside it
-        subject = f"{figure.what.partition(', against ')[0]}: {figure.value.name}"
-        rows[subject, CostRow(subject, figure.value, figure.percent, VALUE)] = None
-        rows[subject, CostRow(figure.floor.name, figure.floor, figure.percent, FLOOR)] = None
-    return [row for _, row in rows]
-
-
-def _distribution(figure: Figure) -> Chart:
-    """The share of samples up to each value."""
+def _distribution(figure: Figure) -> Canvas:
     canvas, axes = _canvas(2.5)
     largest = 0.0
     for series, colour in ((figure.floor, FLOOR), (figure.value, VALUE)):
@@ -262,16 +164,11 @@ def _distribution(figure: Figure) -> Chart:
         axes.axvline(figure.bar.at, color=INK, linewidth=1.4)
     if figure.floor is not None:
         axes.legend(frameon=False, labelcolor=INK, fontsize=TEXT_PT, loc="lower right")
-    count = len(figure.value.samples) if figure.value else 0
-    return Chart(_title(figure.what), as_svg(canvas, figure.what), f"The share of {count:,} samples up to each value.")
+    return canvas
 
 
-def _title(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _curve(curve: Curve) -> Chart:
-    """Medians joined, with a band from lowest to highest. Names stand below: beside the lines they would meet."""
+def _growth(curve: Curve) -> Canvas:
+    """Names stand below: beside the lines they would meet."""
     legend_rows = ceil(len(curve.lines) / LEGEND_COLUMNS)
     canvas, axes = _canvas(2.6 + LEGEND_ROW_IN * legend_rows)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
@@ -293,5 +190,4 @@ def _curve(curve: Curve) -> Chart:
     axes.set_xlabel(curve.x_label, color=SOFT, fontsize=TEXT_PT)
     axes.set_title(curve.y_label, color=SOFT, fontsize=TEXT_PT, loc="left")
     canvas.legend(loc="outside lower left", ncols=LEGEND_COLUMNS, frameon=False, labelcolor=INK, fontsize=TEXT_PT)
-    caption = "Lines join medians; the band reaches from the lowest sample to the highest."
-    return Chart(_title(curve.title), as_svg(canvas, curve.title), f"{curve.note} {caption}".strip())
+    return canvas

@@ -1,4 +1,4 @@
-"""The published evidence: a full run of a commit with its page and summary, another of it, and whether they agree.
+"""The published evidence: a full run of a commit, what shows it, another run of it, and whether they agree.
 
 Lives here: which runs may be published, and which files that makes. Must not live here: what is in any of them.
 
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.report.agreement import build_agreement
-from bench.report.charts import Charts, draw
 from bench.report.compare import machine_of
 from bench.report.files import PAGE, RUN, SUMMARY, RunFileError, build, read_run, write_run
+from bench.report.folder import misplaced_charts, show_in
+from bench.report.gallery import gallery_of
 from bench.report.model import Run
 from bench.report.page import build_page
 from bench.report.summary import build_summary
@@ -26,9 +27,8 @@ from bench.scenario import Length
 RUN_AGAIN: Final = "run-again.json"
 AGREEMENT: Final = "agreement.md"
 FILES: Final = (RUN, RUN_AGAIN, PAGE, SUMMARY, AGREEMENT)
-_PICTURES: Final = re.compile(r'<div class="charts">.*?</div>', re.DOTALL)
+_PICTURES: Final = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 """Of a page. Another version of the library that draws them makes other bytes: they are not compared."""
-NO_CHARTS: Final = Charts([], {})
 _EMBEDDED: Final = re.compile(r'href="data:application/json;base64,([A-Za-z0-9+/=]+)"')
 
 
@@ -47,10 +47,9 @@ def publish(first: Run, second: Run, folder: Path, chapters: Collection[str] = (
 
 
 def draw_again(folder: Path) -> None:
-    """Page, summary and agreement of the two runs in the folder."""
+    """Page, summary, charts and agreement of the two runs in the folder."""
     first, second = read_run(folder / RUN), read_run(folder / RUN_AGAIN)
-    (folder / PAGE).write_text(build_page(first, draw(first)))
-    (folder / SUMMARY).write_text(build_summary(first))
+    show_in(folder, first)
     (folder / AGREEMENT).write_text(build_agreement(first, second))
 
 
@@ -86,20 +85,18 @@ def contradictions(folder: Path) -> list[str]:
         embedded = _embedded(folder / PAGE)
     except RunFileError as error:
         return [str(error)]
-    found = why_not(first, second)
+    found, gallery = why_not(first, second), gallery_of(first)
+    blank = {chart.key: "" for chart in gallery}
     if embedded != json.loads(json.dumps(build(first))):
         found.append(f"{PAGE} shows another run than {RUN}")
-    elif _without_pictures((folder / PAGE).read_text()) != _without_pictures(build_page(first, NO_CHARTS)):
+    elif _PICTURES.sub("", (folder / PAGE).read_text()) != build_page(first, blank):
         found.append(f"{PAGE} is not that of {RUN}")
     if (folder / SUMMARY).read_text() != build_summary(first):
         found.append(f"{SUMMARY} is not that of {RUN}")
+    found += misplaced_charts(folder, gallery)
     if (folder / AGREEMENT).read_text() != build_agreement(first, second):
         found.append(f"{AGREEMENT} is not that of {RUN} and {RUN_AGAIN}")
     return found
-
-
-def _without_pictures(page: str) -> str:
-    return _PICTURES.sub("", page)
 
 
 def _embedded(page: Path) -> Any:

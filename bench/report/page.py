@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from html import escape
 from itertools import starmap
-from pathlib import Path
 
 from bench.load.build import ROOT
-from bench.report.charts import Chart, Charts
+from bench.report.colours import STYLE
 from bench.report.files import RUN, build
+from bench.report.gallery import Chart, gallery_of
 from bench.report.model import Figure, Run, Section, Series, Verdict
 from bench.report.wording import (
     anchor,
@@ -29,7 +29,6 @@ from bench.report.wording import (
 )
 from bench.scenario import Length
 
-STYLE = Path(__file__).with_name("page.css")
 FONT = ROOT / "src" / "fastrelay" / "http" / "demo" / "page" / "fonts" / "geist.woff2"
 TILES = 8
 ABOUT = (
@@ -50,17 +49,18 @@ MAY_NOT = (
 )
 
 
-def build_page(run: Run, charts: Charts) -> str:
-    """The whole document."""
+def build_page(run: Run, pictures: Mapping[str, str]) -> str:
+    """The whole document; pictures by the keys of the run's charts."""
+    gallery = gallery_of(run)
     font = base64.b64encode(FONT.read_bytes()).decode()
-    style = STYLE.read_text().replace("FONT-DATA", font)
+    style = STYLE.replace("FONT-DATA", font)
     body = "\n".join(
         [
             _header(run),
             '<main id="report">',
             _tiles(run),
-            _bars(run, charts.glance),
-            *(_section(section, charts.sections.get(section.key, [])) for section in run.sections),
+            _bars(run, _charts(gallery.glance, pictures)),
+            *(_section(section, _charts(gallery.sections[section.key], pictures)) for section in run.sections),
             _reading(run),
             _machine(run),
             "</main>",
@@ -133,14 +133,13 @@ def _chip(verdict: Verdict) -> str:
     return f'<span class="chip {verdict}">{verdict}</span>'
 
 
-def _bars(run: Run, glances: list[Chart]) -> str:
+def _bars(run: Run, charts: str) -> str:
     missed = [each for each in run.figures() if each.verdict in {Verdict.MISSED, Verdict.FAILED}]
     lead = "What was promised, whether it holds or not. Bars of zero and budgets of counts are in the tables below."
     sentences = "".join(
         f"<li>{_chip(each.verdict)} <strong>{escape(each.what)}</strong> {escape(_why(each))}</li>" for each in missed
     )
     missed_list = f'<ul class="missed-list">{sentences}</ul>' if missed else ""
-    charts = f'<div class="charts">{"".join(map(_chart, glances))}</div>' if glances else ""
     return f'<section id="bars" class="wide"><h2>Bars</h2><p class="lead">{lead}</p>{missed_list}{charts}</section>'
 
 
@@ -150,13 +149,12 @@ def _why(figure: Figure) -> str:
     return f"{judged_text(figure)}; the bar is {bar_text(figure)}"
 
 
-def _section(section: Section, charts: list[Chart]) -> str:
+def _section(section: Section, charts: str) -> str:
     headings = ("What", "Measured", "Floor", "Ratio", "Bar", "Verdict")
     head = "".join(f'<th scope="col" role="columnheader">{heading}</th>' for heading in headings)
     rows = "".join(_row(figure, headings) for figure in section.figures)
     conclusions = f"<dt>May be concluded</dt><dd>{escape(section.may)}</dd>"
     conclusions += f"<dt>May not</dt><dd>{escape(section.may_not)}</dd>"
-    pictures = f'<div class="charts">{"".join(map(_chart, charts))}</div>' if charts else ""
     samples = "".join(_samples(figure) for figure in section.figures if figure.value is not None)
     data = "".join(_numbers(Series(name, values)) for name, values in section.data.items())
     return (
@@ -164,7 +162,7 @@ def _section(section: Section, charts: list[Chart]) -> str:
         f'<p class="lead">{escape(section.lead)}</p><dl class="conclusions">{conclusions}</dl>'
         f'<table role="table"><caption class="unseen">{escape(section.title)}</caption>'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>'
-        f"{_absent(section)}{pictures}"
+        f"{_absent(section)}{charts}"
         f"<details><summary>Every sample, and what became of every packet</summary>{samples}"
         + (f"<h3>Measured along the way</h3>{data}" if data else "")
         + "</details></section>"
@@ -199,8 +197,13 @@ def _two_lines(cell: str) -> str:
     return f"<b>{middle}</b> <small>{ends.removesuffix(')')}</small>" if bracket else cell
 
 
-def _chart(chart: Chart) -> str:
-    return f"<figure><h3>{escape(chart.title)}</h3>{chart.svg}<figcaption>{escape(chart.caption)}</figcaption></figure>"
+def _charts(charts: list[Chart], pictures: Mapping[str, str]) -> str:
+    figures = "".join(
+        f"<figure><h3>{escape(chart.title)}</h3>{pictures[chart.key]}"
+        f"<figcaption>{escape(chart.caption)}</figcaption></figure>"
+        for chart in charts
+    )
+    return f'<div class="charts">{figures}</div>' if charts else ""
 
 
 def _samples(figure: Figure) -> str:

@@ -19,12 +19,33 @@ LARGE_RATIO: Final = 10
 
 def anchor(key: str) -> str:
     """What a figure is linked by, in page and summary: as stable as its key."""
-    return "fig-" + re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")
+    return f"fig-{slug(key)}"
+
+
+def slug(text: str) -> str:
+    """Text as part of a link or a file's name, in plain letters."""
+    letters = text.lower().replace("%", " percent ").replace("µ", "u")
+    return re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
+
+
+def capital(text: str) -> str:
+    """As a title or a sentence begins."""
+    return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> str:
+    """A note, which ends in no full stop, where other sentences follow it."""
+    return capital(text) + ("" if not text or text.endswith((".", "!", "?")) else ".")
 
 
 def cell(text: str) -> str:
     """Text that stays within its cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def plain(text: str) -> str:
+    """Text in which Markdown finds no markup: within the brackets of a link or a picture, or as a line of its own."""
+    return re.sub(r"([\\`*_\[\]<>&#|!])", r"\\\1", text.replace("\n", " "))
 
 
 def number(value: float) -> str:

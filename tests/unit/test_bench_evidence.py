@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -134,18 +135,19 @@ def test_a_shorter_second_run_is_asked_for_what_it_has_and_a_full_one_for_everyt
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("evidence")
     publish(FIRST, SECOND, folder)
-    return {path.name: path.read_text() for path in folder.iterdir()}
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
 def evidence(published: dict[str, str], tmp_path: Path) -> Path:
+    (tmp_path / "charts").mkdir()
     for name, text in published.items():
         (tmp_path / name).write_text(text)
     return tmp_path
 
 
 def test_what_is_published_belongs_together(evidence: Path) -> None:
-    assert sorted(path.name for path in evidence.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in evidence.iterdir()) == sorted([*FILES, "charts"])
     assert contradictions(evidence) == []
 
 
@@ -162,6 +164,9 @@ def edited(name: str, old: str, new: str) -> Callable[[Path], None]:
     return edit
 
 
+CHART = "charts/beside-up-ns.svg"
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaints"),
     [
@@ -172,11 +177,29 @@ def edited(name: str, old: str, new: str) -> Callable[[Path], None]:
         pytest.param(edited("report.html", ">missed<", ">holds<"), 1, id="what the page says edited"),
         pytest.param(edited("run-again.json", '"verdict": "failed"', '"verdict": "holds"'), 1, id="second run edited"),
         pytest.param(lambda folder: (folder / "run-again.json").unlink(), 1, id="second run gone"),
+        pytest.param(edited("report.html", "<figcaption>", "<figcaption>Not "), 1, id="words below a picture edited"),
+        pytest.param(lambda folder: (folder / CHART).unlink(), 1, id="a chart gone"),
+        pytest.param(lambda folder: (folder / CHART).rename(folder / "charts" / "old.svg"), 2, id="a chart renamed"),
+        pytest.param(lambda folder: (folder / "charts" / "old.svg").touch(), 1, id="a chart that nothing shows"),
+        pytest.param(lambda folder: shutil.rmtree(folder / "charts"), 5, id="no charts at all"),
     ],
 )
 def test_what_does_not_belong_is_found(evidence: Path, spoil: Callable[[Path], None], complaints: int) -> None:
     spoil(evidence)
     assert len(contradictions(evidence)) == complaints
+
+
+def test_charts_that_another_library_draws_otherwise_belong_to_the_rest(evidence: Path) -> None:
+    edited(CHART, "translate(", "translate( ")(evidence)
+    edited("report.html", "<path ", "<path  ")(evidence)
+    assert contradictions(evidence) == []
+
+
+def test_what_is_drawn_again_belongs_together_again(evidence: Path) -> None:
+    (evidence / CHART).rename(evidence / "charts" / "old.svg")
+    (evidence / "summary.md").write_text("")
+    assert CliRunner().invoke(main, ["redraw", "--out", str(evidence)]).exit_code == 0
+    assert contradictions(evidence) == []
 
 
 LINK = 'It costs [{}](docs/evidence/summary.md#fig-up-256-forwarder "{}") of it.\n'

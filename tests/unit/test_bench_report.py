@@ -22,11 +22,11 @@ from bench.__main__ import main
 from bench.attempt import attempt
 from bench.catalogue import ALL, CHAPTERS, Chapter, wanted
 from bench.load.failure import BenchFailure
-from bench.report.charts import draw
 from bench.report.files import PAGE, SUMMARY, RunFileError, build, read_run, write_run
+from bench.report.folder import misplaced_charts, show_in
+from bench.report.gallery import gallery_of
 from bench.report.measured import Measured
 from bench.report.model import Account, Bar, Better, Figure, Of, Run, Series, Verdict
-from bench.report.page import build_page
 from bench.report.summary import build_summary
 from bench.report.table import show
 from bench.report.wording import number, outcome
@@ -43,9 +43,14 @@ def golden() -> Run:
     return read_run(GOLDEN / "run.json")
 
 
+def page_of(run: Run, folder: Path) -> str:
+    show_in(folder, run)
+    return (folder / PAGE).read_text()
+
+
 @pytest.fixture(scope="module")
-def page(golden: Run) -> str:
-    return build_page(golden, draw(golden))
+def page(golden: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return page_of(golden, tmp_path_factory.mktemp("golden"))
 
 
 class Reader(HTMLParser):
@@ -141,18 +146,18 @@ def test_a_failed_figure_counts_among_the_bars(golden: Run) -> None:
     assert outcome(golden) == "5 of 7 bars hold, 1 missed, 1 failed to measure"
 
 
-def test_text_of_a_run_is_no_markup() -> None:
+def test_text_of_a_run_is_no_markup(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>"
     run = a_run(1)
     section = replace(run.sections[0], title=hostile, lead=hostile, key="a&b")
     figure = replace(section.figures[0], what=hostile, note=hostile)
     run = replace(run, sections=(replace(section, figures=(figure,)),), card=replace(run.card, processor=hostile))
-    assert "<script" not in build_page(run, draw(run))
+    assert "<script" not in page_of(run, tmp_path)
 
 
-def test_a_short_or_dirty_run_says_so() -> None:
+def test_a_short_or_dirty_run_says_so(tmp_path: Path) -> None:
     run = replace(a_run(1), length=Length.SHORT, card=replace(a_run(1).card, is_dirty=True))
-    text = build_page(run, draw(run))
+    text = page_of(run, tmp_path)
     assert "its figures are no result" in text
     assert "differed from the commit" in text
     assert "no result" in build_summary(run)
@@ -292,6 +297,8 @@ def test_a_scenario_that_fails_leaves_its_place_and_stops_nobody(
     left = leave(run, tmp_path)
     assert read_run(left.run) == run
     assert "no receive buffer" in left.page.read_text()
+    assert "no receive buffer" in left.summary.read_text()
+    assert (tmp_path / "charts" / "glance-1.svg").is_file()
 
 
 def crashes() -> Measured:
@@ -366,6 +373,7 @@ def test_a_run_is_shown_again_from_its_file(tmp_path: Path) -> None:
     assert "up, 4,096 flows" in done.output
     assert (tmp_path / SUMMARY).read_text() == (GOLDEN / "summary.md").read_text()
     assert (tmp_path / PAGE).stat().st_size > 50_000
+    assert misplaced_charts(tmp_path, gallery_of(a_run(1))) == []
 
 
 def test_a_missed_bar_is_told_from_a_crash_by_its_exit_code(tmp_path: Path) -> None:
