@@ -139,7 +139,7 @@ peers-if-possible:
 	@.ci/packages peers || echo "the benchmark goes on without them, and its report names them as not run"
 
 .PHONY: evidence
-evidence: setup ## make docs/evidence and the documents' numbers from a full run A=run.json and another of the same commit B=run.json
+evidence: setup ## make docs/evidence and the documents' numbers from two full runs of one commit, A=run.json and B=run.json
 	$(BIN)/python -m bench.report publish $(A) $(B)
 	$(BIN)/python -m bench.report claims --write
 	$(BIN)/python -m pytest -q tests/rules/test_evidence.py

@@ -95,20 +95,14 @@ def _holds(spread: Spread, value: float) -> bool:
     return spread.low <= value <= spread.high
 
 
-def _which(first: Run, second: Run) -> str:
-    only_first = len(list(first.figures())) - len(pairs_of(first, second))
-    text = (
-        f"Two runs of commit `{first.card.commit}` on one machine: a {first.length} one, measured "
-        f"{first.card.measured_at}, which is [summary.md](summary.md), and a {second.length} one, measured "
-        f"{second.card.measured_at}."
-    )
-    return f"{text} {only_first} figures are in the {first.length} one alone." if only_first else text
-
-
 def build_agreement(first: Run, second: Run) -> str:
     """The page, in Markdown."""
     pairs = pairs_of(first, second)
-    lines = [f"# {outcome_of(pairs)}", "", _which(first, second), "", RULE]
+    which = (
+        f"Two {first.length} runs of commit `{first.card.commit}` on one machine: one measured "
+        f"{first.card.measured_at}, which is [summary.md](summary.md), and one measured {second.card.measured_at}."
+    )
+    lines = [f"# {outcome_of(pairs)}", "", which, "", RULE]
     for basis, heading in ((Basis.RATIO, "Ratios"), (Basis.VALUE, "Values without a floor"), (Basis.COUNT, "Counts")):
         of_basis = [pair for pair in pairs if pair.basis is basis]
         if of_basis:
