@@ -142,7 +142,7 @@ peers-if-possible:
 evidence: setup ## make docs/evidence and the documents' numbers from two full runs of one commit, A=run.json and B=run.json
 	$(BIN)/python -m bench.report publish $(A) $(B)
 	$(BIN)/python -m bench.report claims --write
-	$(BIN)/python -m pytest -q tests/rules/test_evidence.py
+	$(BIN)/python -m pytest -q tests/rules/test_evidence.py tests/rules/test_links.py
 
 .PHONY: bench-gate
 bench-gate: setup packages-bench ## counts per packet, exact, and CPU time beside C floors; fails above the budget

@@ -45,12 +45,6 @@ def commands() -> Iterator[Line]:
                 yield Line(tuple(words))
 
 
-def anchors(text: str) -> set[str]:
-    """Return the names that links may go to, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", CODE.sub("", text), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-
-
 def alerts() -> dict[str, str]:
     return {
         rule["alert"]: rule["labels"]["severity"]
@@ -94,16 +88,6 @@ def test_files_that_are_named_are_there() -> None:
     named = {name.rstrip(".") for name in re.findall(r"\bdeploy/[\w./-]+", TEXT)}
     assert len(named) > 8
     assert {name for name in named if not (ROOT / name).exists()} == set()
-
-
-def test_links_lead_somewhere() -> None:
-    broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT):
-        name, _, anchor = target.partition("#")
-        path = (PAGE.parent / name).resolve() if name else PAGE
-        if not path.exists() or (anchor and anchor not in anchors(path.read_text())):
-            broken.append(target)
-    assert broken == []
 
 
 def test_metrics_that_are_named_are_exported() -> None:
