@@ -20,7 +20,7 @@ from system cimport *
 # --- receiving -------------------------------------------------------------------
 
 cdef int end_receive(fr_trunk_end *end, take_bundle take, void *owner, uint64_t *sampled_ns) noexcept nogil:
-    """Takes what waits on the socket, without waiting, through the checks; returns how many receives there were.
+    """Takes what waits on the socket, without waiting, through the checks; returns how many buffers were filled.
 
     Payloads stay in the ring until the next call. *sampled_ns becomes the kernel's receipt of the first, 0 = unknown.
     """
