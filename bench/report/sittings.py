@@ -69,13 +69,18 @@ def _series(parts: Sequence[Series | None], *, is_exact: bool) -> Series | None:
 
 
 def _accounts(accounts: Iterable[Account]) -> tuple[Account, ...]:
+    """Sums. What does not add up stands beside them as it is: in a sum, one sitting could make up for another."""
     found: dict[str, Account] = {}
+    wrong: list[Account] = []
     for account in accounts:
+        if not account.adds_up:
+            wrong.append(account)
+            continue
         before = found.get(account.what, Account(account.what, 0, {}))
         ends = dict.fromkeys([*before.ended, *account.ended])
         ended = {end: before.ended.get(end, 0) + account.ended.get(end, 0) for end in ends}
         found[account.what] = Account(account.what, before.put_in + account.put_in, ended)
-    return tuple(found.values())
+    return (*found.values(), *wrong)
 
 
 def _words(of_sitting: Mapping[int, str]) -> str:

@@ -59,10 +59,15 @@ def test_what_became_of_packets_is_counted_over_all_sittings() -> None:
     )
 
 
-def test_packets_missing_in_one_sitting_are_not_made_up_for_by_another() -> None:
+@pytest.mark.parametrize(
+    "other", [pytest.param({"handled": 10}, id="sound"), pytest.param({"handled": 11}, id="one too many")]
+)
+def test_packets_missing_in_one_sitting_are_not_made_up_for_by_another(other: dict[str, int]) -> None:
     short = figure(1, accounts=(Account("packets", 10, {"handled": 9}),))
-    sound = figure(1, accounts=(Account("packets", 10, {"handled": 10}),))
-    assert only(joined([Measured([short]), Measured([sound])])).verdict is Verdict.FAILED
+    more = figure(1, accounts=(Account("packets", 10, other),))
+    whole = only(joined([Measured([short]), Measured([more])]))
+    assert whole.verdict is Verdict.FAILED
+    assert whole.failures()[0] == "counts do not add up: packets: 10 ≠ 9 handled"
 
 
 def test_a_sitting_that_failed_fails_the_figure_and_says_which_it_was() -> None:
