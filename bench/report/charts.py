@@ -29,9 +29,16 @@ LABEL_CHARACTERS: Final = 56
 LINE_ROWS: Final = 0.42
 """What another line of a label takes, in rows."""
 TICKS: Final = 5
-"""At most: more of them run into each other."""
+"""Steps at most: more of them run into each other."""
+TICK_STEPS: Final = (1, 2, 2.5, 5, 10)
+"""And their tenfolds: numbers that are read at a glance."""
+LONG_TICK: Final = len("100,000")
+LONG_TICKS: Final = 4
+"""Where numbers are longer than that."""
 ROW_IN: Final = 0.44
 LEGEND_COLUMNS: Final = 2
+LEGEND_CHARACTERS: Final = 40
+"""Of the longest names of both columns: where they are longer, names stand one below the other."""
 LEGEND_ROW_IN: Final = 0.2
 STYLES: Final = ("-", "--", ":")
 """When there are more lines than colours."""
@@ -71,6 +78,35 @@ def _canvas(height_in: float) -> tuple[Canvas, Axes]:
     axes.xaxis.set_major_formatter(lambda x, _: number(x))
     axes.yaxis.set_major_formatter(lambda y, _: number(y))
     return canvas, axes
+
+
+def _set_ticks(axes: Axes, largest: float, *, is_whole: bool = False) -> None:
+    """Below, as many as have room."""
+    steps = TICKS if len(number(largest)) <= LONG_TICK else LONG_TICKS
+    axes.xaxis.set_major_locator(MaxNLocator(steps, integer=is_whole, steps=TICK_STEPS))
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    first = ceil(len(names) / LEGEND_COLUMNS)
+    columns = (names[:first], names[first:])
+    width = sum(max(map(len, column), default=0) for column in columns)
+    return LEGEND_COLUMNS if width <= LEGEND_CHARACTERS else 1
+
+
+def _legend_in(names: Sequence[str]) -> float:
+    """How high it is."""
+    return LEGEND_ROW_IN * ceil(len(names) / _legend_columns(names))
+
+
+def _set_legend(canvas: Canvas, names: Sequence[str]) -> None:
+    """Below: beside the lines names would meet them."""
+    canvas.legend(
+        loc="outside lower left",
+        ncols=_legend_columns(names),
+        frameon=False,
+        labelcolor=INK,
+        fontsize=TEXT_PT,
+    )
 
 
 def _places(labels: Sequence[str]) -> tuple[list[str], list[float], float]:
@@ -140,7 +176,7 @@ def _costs(chart: Costs) -> Canvas:
             )
     axes.set_ylim(height - 0.5, TOP_ROW)
     axes.set_xlim(0, largest * 1.2)
-    axes.xaxis.set_major_locator(MaxNLocator(TICKS))
+    _set_ticks(axes, largest)
     axes.set_yticks([])
     way = "less is better" if chart.figures[0].better is Better.LOWER else "more is better"
     axes.set_xlabel(f"{chart.figures[0].unit} ({way})", color=SOFT, fontsize=TEXT_PT)
@@ -148,29 +184,29 @@ def _costs(chart: Costs) -> Canvas:
 
 
 def _distribution(figure: Figure) -> Canvas:
-    canvas, axes = _canvas(2.5)
-    largest = 0.0
-    for series, colour in ((figure.floor, FLOOR), (figure.value, VALUE)):
-        if series is not None:
-            ordered = sorted(series.samples)
-            largest = max(largest, ordered[-1])
-            shares = [100 * (place + 1) / len(ordered) for place in range(len(ordered))]
-            axes.step(ordered, shares, where="post", color=colour, linewidth=1.8, label=series.name)
+    drawn = [(each, colour) for each, colour in ((figure.floor, FLOOR), (figure.value, VALUE)) if each is not None]
+    names = [series.name for series, _ in drawn] if figure.floor is not None else []
+    canvas, axes = _canvas(2.5 + _legend_in(names))
+    for series, colour in drawn:
+        ordered = sorted(series.samples)
+        shares = [100 * (place + 1) / len(ordered) for place in range(len(ordered))]
+        axes.step(ordered, shares, where="post", color=colour, linewidth=1.8, label=series.name)
+    largest = max(max(series.samples) for series, _ in drawn)
+    _set_ticks(axes, largest)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.set_ylim(0, 101)
     axes.set_yticks([0, 50, 90, 99], ["0", "50 %", "90 %", "99 %"])
     axes.set_xlabel(figure.unit, color=SOFT, fontsize=TEXT_PT)
     if figure.bar is not None and figure.bar.of is Of.VALUE and figure.bar.at <= 3 * largest:
         axes.axvline(figure.bar.at, color=INK, linewidth=1.4)
-    if figure.floor is not None:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=TEXT_PT, loc="lower right")
+    if names:
+        _set_legend(canvas, names)
     return canvas
 
 
 def _growth(curve: Curve) -> Canvas:
-    """Names stand below: beside the lines they would meet."""
-    legend_rows = ceil(len(curve.lines) / LEGEND_COLUMNS)
-    canvas, axes = _canvas(2.6 + LEGEND_ROW_IN * legend_rows)
+    names, places = [line.name for line in curve.lines], [x for line in curve.lines for x in line.x]
+    canvas, axes = _canvas(2.6 + _legend_in(names))
     axes.grid(axis="y", color=GRID, linewidth=0.7)
     for at, line in enumerate(curve.lines):
         colour, style = SERIES[at % len(SERIES)], STYLES[at // len(SERIES) % len(STYLES)]
@@ -186,8 +222,10 @@ def _growth(curve: Curve) -> Canvas:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda x, _: number(x))
         axes.minorticks_off()
+    else:
+        _set_ticks(axes, max(places), is_whole=all(x == int(x) for x in places))
     axes.set_ylim(bottom=0)
     axes.set_xlabel(curve.x_label, color=SOFT, fontsize=TEXT_PT)
     axes.set_title(curve.y_label, color=SOFT, fontsize=TEXT_PT, loc="left")
-    canvas.legend(loc="outside lower left", ncols=LEGEND_COLUMNS, frameon=False, labelcolor=INK, fontsize=TEXT_PT)
+    _set_legend(canvas, names)
     return canvas

@@ -15,7 +15,7 @@ from bench.report.charts import draw
 from bench.report.colours import DARK, LETTERS, LIGHT, STYLE, letters, palettes
 from bench.report.folder import misplaced_charts, show_in
 from bench.report.gallery import GROWTH_CAPTION, Chart, gallery_of
-from bench.report.model import Curve, Figure, Run, Series
+from bench.report.model import Curve, Figure, Line, Run, Series
 from bench.report.summary import build_summary
 from bench.report.svg import VARIABLES, alone
 from bench.report.wording import capital, outcome, plain, sentence, slug
@@ -81,6 +81,53 @@ def test_percentiles_of_the_same_samples_are_one_distribution() -> None:
     many = tuple(float(each) for each in range(50))
     found = charts(figure("p50", many), figure("p99", many, percent=99.0), figure("other", many[1:]))
     assert [chart.title for chart in found] == ["P50", "Other"]
+
+
+def ticks(text: str) -> list[str]:
+    """The numbers below a drawing."""
+    axis, _, _ = text.partition('id="matplotlib.axis_2"')
+    return re.findall(r">([\d.,]+)</text>", axis)
+
+
+@pytest.mark.parametrize(
+    ("factor", "numbers"),
+    [
+        (1, ["0", "20", "40"]),
+        (1_800, ["0", "20,000", "40,000", "60,000", "80,000"]),
+        (36_000, ["0", "500,000", "1,000,000", "1,500,000"]),
+    ],
+)
+def test_long_numbers_below_a_distribution_are_fewer(factor: int, numbers: list[str]) -> None:
+    assert ticks(drawn(figure("many", tuple(float(each * factor) for each in range(51))))) == numbers
+
+
+def drawn_curve(*names: str, x: tuple[float, ...] = (1.0, 2.0)) -> str:
+    lines = tuple(Line(name, x, tuple((10.0,) for _ in x)) for name in names)
+    run = replace(
+        GOLDEN, sections=(replace(GOLDEN.sections[0], figures=(), curves=(Curve("k", "t", "x", "y", lines),)),)
+    )
+    (drawing,) = draw(gallery_of(run)).values()
+    return drawing.content
+
+
+def test_there_is_no_half_a_worker() -> None:
+    assert ticks(drawn_curve("a")) == ["1", "2"]
+    assert len(ticks(drawn_curve("a", x=(1.0, 1.5)))) > 2
+
+
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [
+        (("fastrelay", "C forwarder", "C receiver"), 2),
+        (("n" * 20, "m" * 20), 1),
+        (("n" * 20, "m" * 21), 2),
+        (("relay + transceiver: relay worker", "relay + transceiver", "single port (pion)"), 3),
+    ],
+)
+def test_long_names_stand_one_below_the_other(names: tuple[str, ...], rows: int) -> None:
+    text = drawn_curve(*names)
+    heights = {re.findall(rf'y="([\d.]+)"[^>]*>{re.escape(name)}</text>', text)[-1] for name in names}
+    assert len(heights) == rows
 
 
 KEYS = ["glance-1", "beside-up-ns", "beside-calls-calls", "samples-burst-setup-p99", "flows"]
