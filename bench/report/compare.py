@@ -21,7 +21,8 @@ from bench.report.rank import Shift, shift_of
 from bench.scenario import Length
 
 ERROR: Final = 0.05
-"""The probability that anything at all is called faster or slower by chance."""
+"""The probability that anything at all is called faster or slower by chance, were all samples independent. Rounds of
+one sitting are not: they share their processes. The margin is against that, and does not always suffice."""
 MARGIN: Final = 0.05
 """A difference below it is none: so much moves between two runs of one commit (layout, temperature, neighbours)."""
 VALUE_MARGIN: Final = 0.25
