@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 
+from bench.load.callers import beside_peers, hop
 from bench.load.callers.histogram import BUCKETS, PARTS, Histogram, bucket_top_ns
 from bench.load.callers.result import Result, Way, add_accounts
 from bench.load.callers.saturation import CLOSE_ENOUGH, TRIALS_MAX, Trial, find_saturation
 from bench.load.callers.scenarios import SCENARIOS
 from bench.load.callers.shape import Talk
-from bench.load.callers.sound import Sound
+from bench.load.callers.sound import TRIES, Sound
 from bench.scenario import Length
 
 NOTHING = Histogram((0,) * BUCKETS)
@@ -198,7 +199,7 @@ UNSENT = result(way(due=2000), way())
     [
         pytest.param((LOSSY,), 1, LOSSY, id="loss is no reason to look away"),
         pytest.param((HELD_UP, LOSSY), 2, LOSSY, id="held up once"),
-        pytest.param((HELD_UP, HELD_UP, HELD_UP, LOSSY), 3, HELD_UP, id="held up always"),
+        pytest.param((*[HELD_UP] * TRIES, LOSSY), TRIES, HELD_UP, id="held up always"),
         pytest.param((UNSENT, LOSSY), 1, UNSENT, id="more than it can send"),
     ],
 )
@@ -208,6 +209,19 @@ def test_stretch_is_taken_again_for_the_generators_own_lateness_only(
     sound, crowd = Sound(), LateAtFirst(*results)
     assert sound.talk(crowd, Talk(1, 1)) is used
     assert (crowd.talks, sound.repeated) == (talks, talks - 1)
+
+
+PAUSES_PER_S = 4
+"""Of a millisecond or more, on the processor where this was looked at."""
+
+
+@pytest.mark.parametrize("efforts", [hop.EFFORTS, beside_peers.EFFORTS], ids=["hop", "beside peers"])
+@pytest.mark.parametrize("length", [Length.STANDARD, Length.FULL], ids=str)
+def test_windows_are_short_and_many_so_that_their_median_lies_between_two_pauses_of_the_machine(
+    length: Length, efforts: Mapping[Length, hop.HopEffort]
+) -> None:
+    assert efforts[length].talk_ms * PAUSES_PER_S < 1000 / 2
+    assert efforts[length].rounds >= 15
 
 
 @pytest.mark.parametrize("length", Length, ids=str)

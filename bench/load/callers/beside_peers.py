@@ -15,7 +15,7 @@ from typing import Final
 
 from bench.load.callers.before import Before, Fastrelay, PeerBefore, crowd_before
 from bench.load.callers.crowd import Crowd
-from bench.load.callers.hop import HopEffort, percentiles, saturation_figure, saturation_of
+from bench.load.callers.hop import HopEffort, percentiles, saturation_figure, saturation_of, windows_note
 from bench.load.callers.result import Result, add_accounts, first_problem
 from bench.load.callers.saturation import Saturation
 from bench.load.callers.shape import BOTH, UP, Shape, Talk
@@ -39,9 +39,9 @@ WAYS: Final = {BOTH: "both ways", UP: "up"}
 
 EFFORTS: Final = {
     Length.SHORT: HopEffort(rounds=2, talk_ms=100, trial_ms=50),
-    Length.STANDARD: HopEffort(rounds=5, talk_ms=300, trial_ms=150),
-    # a trial that is short beside the 20 ms that packets may wait flatters whoever queues
-    Length.FULL: HopEffort(rounds=5, talk_ms=500, trial_ms=400),
+    Length.STANDARD: HopEffort(rounds=15, talk_ms=100, trial_ms=150),
+    # Windows as hop.py has them. A trial that is short beside the 20 ms that packets may wait flatters whoever queues.
+    Length.FULL: HopEffort(rounds=21, talk_ms=100, trial_ms=400),
 }
 
 
@@ -127,7 +127,12 @@ def measure_beside_peers(effort: HopEffort, step: Step, peers: Sequence[Peer] | 
         slowest = {ways: SHARE * min(runner.saturation.rate for runner in race.of_way(ways)) for ways in WAYS}
         race.run("same", slowest, effort, step)
     return Measured(
-        [*saturations(race), *compared(race, "own", None), *compared(race, "same", slowest), *failures(race)],
+        [
+            *saturations(race),
+            *compared(race, effort, "own", None),
+            *compared(race, effort, "same", slowest),
+            *failures(race),
+        ],
         versions=race.versions,
         not_run=race.not_run,
     )
@@ -146,7 +151,7 @@ def saturations(race: Race) -> list[Figure]:
     ]
 
 
-def compared(race: Race, name: str, rate_of: dict[int, float] | None) -> list[Figure]:
+def compared(race: Race, effort: HopEffort, name: str, rate_of: dict[int, float] | None) -> list[Figure]:
     """fastrelay beside each of the others: p99 of the same rounds."""
     figures = []
     for ways in WAYS:
@@ -169,7 +174,7 @@ def compared(race: Race, name: str, rate_of: dict[int, float] | None) -> list[Fi
                     bar=Bar(BAR, Of.RATIO),
                     accounts=(*add_accounts(mine), *accounts_of_other(other.name, its)),
                     problem=first_problem([*mine, *its]),
-                    note=race.sound.note(),
+                    note=windows_note(effort, race.sound),
                 )
             )
     return figures
