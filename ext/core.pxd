@@ -318,6 +318,7 @@ cdef extern from "trunk/end.h" nogil:
         fr_counters *counters
         void (*sink)(void *sink_state, fr_trunk_end *end) noexcept nogil
         void *sink_state
+        unsigned judged
         fr_writer writer
         uint16_t *burst_peer
         fr_trunk_queue queue

@@ -28,8 +28,11 @@ cdef void down_receive(fr_relay *relay) noexcept nogil:
     cdef int received = FR_TRUNK_BATCH
     cdef unsigned receives = 0
     relay.down.taken = 0
-    # order matters: payloads lie in the ring until the next receive, so each is flushed before that
-    while received == FR_TRUNK_BATCH and relay.down.taken < FR_BATCH and receives < FR_TRUNK_RECEIVES:
+    relay.trunk.judged = 0
+    # order matters: payloads lie in the ring until the next receive, so each is flushed before that. What is refused is
+    # work as well: UDP_GRO brings hundreds of datagrams in one receive
+    while (received == FR_TRUNK_BATCH and receives < FR_TRUNK_RECEIVES and relay.down.taken < FR_BATCH
+           and relay.trunk.judged < FR_BATCH):
         received = end_receive(&relay.trunk, gather, relay, &sampled_ns)
         receives += 1
         down_flush(relay)

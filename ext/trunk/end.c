@@ -28,6 +28,8 @@ int fr_trunk_end_judge(struct fr_trunk_end *end, const struct fr_address *source
                        uint32_t length, struct fr_trunk_header *header, int *slot)
 {
     int refusal = fr_trunk_read_header(datagram, length, header);
+
+    end->judged++;
     if (refusal)
         return refusal;
     /* known senders too: the list may have become narrower since they were let in */

@@ -62,6 +62,7 @@ struct fr_trunk_end {
     /* Tests run without a socket: when set, it takes what is queued in place of the kernel. */
     void (*sink)(void *sink_state, struct fr_trunk_end *end);
     void *sink_state;
+    unsigned judged;       /* datagrams, since the owner last set it to 0 */
     /* scratch of one turn */
     struct fr_writer writer;
     uint16_t burst_peer[FR_BATCH]; /* whom each of the writer's bursts is for */

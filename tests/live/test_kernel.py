@@ -115,6 +115,25 @@ def test_small_trunk_datagrams_that_wait_leave_in_few_turns(
         assert turns_min <= after["turns"] - before["turns"] < receives
 
 
+def test_a_turn_takes_no_more_of_what_it_refuses_than_of_what_it_forwards(ring: KeyRing) -> None:
+    with call("127.0.0.1", ring) as (relay, transceiver, _):
+        # a peer that may send, and cannot sign: UDP_GRO hands each burst over as one
+        burst, bursts = 50, 40
+        segment = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 64))]
+        before = relay.loop.counters()
+        for _ in range(bursts):
+            transceiver.socket.sendmsg([bytes(64 * burst)], segment, 0, relay.trunk.getsockname())
+
+        def has_refused_all() -> bool:
+            relay.turn()
+            return sum(relay.loop.counters()[0].values()) == sum(before[0].values()) + burst * bursts
+
+        eventually(has_refused_all, "all datagrams have been judged")
+        turns = relay.loop.counters()[2]["turns"] - before[2]["turns"]
+        # a turn ends with the receive that has brought enough, and one receive may bring four bursts
+        assert burst * bursts / turns < 256 + 4 * burst
+
+
 def shrink(relay_socket: socket.socket) -> None:
     relay_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
 
