@@ -19,10 +19,10 @@ from fastrelay._ext.trunk_end cimport end_datagram, end_receive
 # --- the datagrams -----------------------------------------------------------------
 
 cdef void down_receive(fr_relay *relay) noexcept nogil:
-    """Takes what waits on the trunk all the way to the clients: in one turn about as much as the way up takes, FR_BATCH.
+    """Takes what waits on the trunk all the way to the clients: in a turn about as much as the way up takes, FR_BATCH.
 
-    Several receives, because transceivers that send often, and many of them, fill few frames into each datagram. The way
-    up makes a turn last; in that time more of these come than one receive brings, and the wait would grow and grow.
+    Several receives, because transceivers that send often, and many of them, fill few frames into each datagram. The
+    way up makes a turn last; in that time more of these come than one receive brings, and the wait would grow.
     """
     cdef uint64_t sampled_ns
     cdef int received = FR_TRUNK_BATCH
