@@ -127,7 +127,7 @@ format: setup ## let ruff format the Python
 bench: setup packages-bench packages-browser peers-if-possible ## the report in about ten minutes: relay, calls, other relays, each beside its floor
 	$(BIN)/python -m bench $(BENCH_ARGS) $(ALSO_MISSED)
 
-bench-full: setup packages-bench packages-browser peers-if-possible ## the report with every peer, every curve and four sittings: about half an hour
+bench-full: setup packages-bench packages-browser peers-if-possible ## the report with every peer, every curve and four sittings: about 40 minutes
 	$(BIN)/python -m bench --full $(BENCH_ARGS) $(ALSO_MISSED)
 
 # A bar that is missed is a result, and the report says it; what could not be measured is a failure.

@@ -145,7 +145,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "of the transceiver, or of aiortc; the relay before the transceiver has the other one and is not counted.",
         "How many conversations one core carries in time, and what their set-up costs.",
         "What an agent costs: these echo or play a tone.",
-        (130, 310),
+        (130, 455),
         calls.SCENARIOS,
     ),
     _calls(
@@ -157,7 +157,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "its processes, round trip, ports, and the silence after a death.",
         "That one library is better than another: aiortc encodes again and buffers, pion only reflects, and a client "
         "that learns of a death at once is a kindness that no browser has.",
-        (60, 285),
+        (60, 470),
         designs.SCENARIOS,
     ),
     _relay(
@@ -168,7 +168,7 @@ CHAPTERS: Final[Sequence[Chapter]] = (
         "recovery and without, beside the published recipe.",
         "What a kill or an upgrade costs the people who are talking, on one machine.",
         "How soon another host is found: routes and addresses move as fast as an operator's network lets them.",
-        (58, 105),
+        (65, 175),
         restart.SCENARIOS,
     ),
     _peers(

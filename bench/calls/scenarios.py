@@ -40,10 +40,9 @@ OTHER_CALLS = 50
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done for a figure."""
+    """How much is done for a figure, in one sitting where there are several."""
 
     capacity: Thoroughness
-    capacity_turns: int
     idle_calls: int
     """In each of IDLE_BATCHES."""
     trouble_windows: int
@@ -51,15 +50,15 @@ class Effort:
 
 
 EFFORTS: Final[Mapping[Length, Effort]] = {
-    Length.SHORT: Effort(Thoroughness(window_s=1.0, step=0.5, halvings=1), 2, 20, 2, 8),
-    Length.STANDARD: Effort(Thoroughness(window_s=1.5, step=0.25, halvings=1), 1, 60, 5, 24),
-    Length.FULL: Effort(Thoroughness(window_s=2.0, step=0.2, halvings=2), 3, 60, 9, 24),
+    Length.SHORT: Effort(Thoroughness(window_s=1.0, step=0.5, halvings=1), 20, 2, 8),
+    Length.STANDARD: Effort(Thoroughness(window_s=1.5, step=0.25, halvings=1), 60, 5, 24),
+    Length.FULL: Effort(Thoroughness(window_s=1.5, step=0.2, halvings=2), 60, 9, 8),
 }
 
 
 def capacity(length: Length, step: Step) -> Measured:
-    """Calls on one core: aiortc, ours passing Opus through, ours with PCM for the agent, in turns."""
-    return measure_capacities(EFFORTS[length].capacity, EFFORTS[length].capacity_turns, step)
+    """Calls on one core: aiortc, ours passing Opus through, ours with PCM for the agent."""
+    return measure_capacities(EFFORTS[length].capacity, step)
 
 
 def browser(length: Length, step: Step) -> Measured:
@@ -192,19 +191,13 @@ def _jitter_figure(behave: str, what: str, talking: Sequence[Punctuality], echoi
     )
 
 
-STEPS_A_TURN: Final = 20
-"""About as many numbers of calls are tried."""
-
-
 def _steps(count: int) -> Callable[[Length], int]:
     return lambda _: count
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
-    "calls-browser": Scenario("a browser's set-up", _steps(1), browser),
-    "calls-capacity": Scenario(
-        "calls on one core, beside aiortc", lambda length: STEPS_A_TURN * EFFORTS[length].capacity_turns, capacity
-    ),
+    "calls-browser": Scenario("a browser's set-up", _steps(1), browser, sits_again=True),
+    "calls-capacity": Scenario("calls on one core, beside aiortc", _steps(20), capacity, sits_again=True),
     "calls-memory": Scenario("memory of idle calls", _steps(IDLE_BATCHES), memory),
     "calls-burst": Scenario("500 calls within 5 s", _steps(1), burst),
     "calls-trouble": Scenario("agents that misbehave", _steps(len(BEHAVIOURS)), trouble),

@@ -32,7 +32,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Effort:
-    """How often everything happens, and to how many calls."""
+    """How often everything happens in one sitting, and to how many calls."""
 
     rounds: int
     calls: int
@@ -43,7 +43,7 @@ class Effort:
 EFFORTS: Final = {
     Length.SHORT: Effort(rounds=1, calls=50, calls_beside=20),
     Length.STANDARD: Effort(rounds=5, calls=500, calls_beside=100),
-    Length.FULL: Effort(rounds=9, calls=500, calls_beside=100),
+    Length.FULL: Effort(rounds=3, calls=500, calls_beside=100),
 }
 
 UNTIL_CHECK = "calls come back with their next check, which browsers send every 2.5 s"
@@ -56,7 +56,7 @@ WORKER: Final = Case(
     is_headline=True,
 )
 UPGRADE: Final = Case(
-    "upgrade", "relay upgraded by SIGUSR2", 2500, note="sockets and flow table are kept", is_lossless=True
+    "upgrade", "relay upgraded by SIGUSR2", 5000, note="sockets and flow table are kept", is_lossless=True
 )
 FROM_TRUNK = "flows come back from the trunk"
 STOP_START: Final = Case("stop-start", "relay stopped and started", 1000, note=f"no upgrade; {FROM_TRUNK}")

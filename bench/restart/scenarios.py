@@ -25,7 +25,7 @@ def scenario(key: str, what: str, steps_a_round: int, measure: Callable[[Effort,
         except NoNetwork as problem:
             return Measured([], not_run={key: str(problem)})
 
-    return Scenario(what, lambda length: EFFORTS[length].rounds * steps_a_round, measured)
+    return Scenario(what, lambda length: EFFORTS[length].rounds * steps_a_round, measured, sits_again=True)
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
