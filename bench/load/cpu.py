@@ -12,6 +12,9 @@ OTHERS_CPU = 1
 # candidates and receivers before everything, then generators, which spin, then the rest of the machine
 NICE_CANDIDATE = NICE_RECEIVER = -20
 NICE_GENERATOR = -10
+STAT = Path("/proc/stat")
+# of a processor's line there, its name being the first field
+STOLEN = 8
 
 
 def cpu_ns(pid: int) -> int:
@@ -22,6 +25,12 @@ def cpu_ns(pid: int) -> int:
 def kept_waiting_ns(pid: int) -> int:
     """Nanoseconds its threads were ready to run while the processor did something else."""
     return schedstat(pid, 1)
+
+
+def stolen_ns(processor: int) -> int:
+    """Nanoseconds for which the hypervisor ran something else on this processor of ours, since the machine's start."""
+    fields = next(line.split() for line in STAT.read_text().splitlines() if line.startswith(f"cpu{processor} "))
+    return int(fields[STOLEN]) * (10**9 // os.sysconf("SC_CLK_TCK"))
 
 
 def schedstat(pid: int, field: int) -> int:

@@ -93,16 +93,20 @@ def loss(saturation: float, packets: int, step: Step) -> Measured:
         relay = Relay("relay", traffic, generator, is_up=True)
         stack.callback(relay.stop)
         relay.start()
-        waited_before = cpu.kept_waiting_ns(relay.program().pid)
+        waited_before, stolen_before = cpu.kept_waiting_ns(relay.program().pid), cpu.stolen_ns(cpu.RELAY_CPU)
         offered = offer(generator, relay.port, LOSS_SHARE * saturation, packets)
         wait_for_count(sink, packets)
         waited_ms = (cpu.kept_waiting_ns(relay.program().pid) - waited_before) / 1e6
+        stolen_ms = (cpu.stolen_ns(cpu.RELAY_CPU) - stolen_before) / 1e6
         seen = sink.seen()
         relay_lost = relay.lost()
         sink_lost = sink.lost()
     step()
     missing = offered.packets - seen.unique
-    note = f"{offered.describe()}; other work kept the relay waiting for {waited_ms:.0f} ms"
+    note = (
+        f"{offered.describe()}; other work kept the relay waiting for {waited_ms:.0f} ms, and the hypervisor its "
+        f"processor for {stolen_ms:.0f} ms"
+    )
     if missing or seen.duplicates:
         note += f"; {relay_lost} lost at the relay, {sink_lost} at the receiver, {seen.duplicates} came twice"
     share = LOSS_SHARE if offered.reached() else offered.rate / saturation
