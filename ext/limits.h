@@ -33,7 +33,8 @@
 #define FR_TRUNK_BUFFER 65536
 /* trunk buffers filled by one receive call */
 #define FR_TRUNK_BATCH 4
-/* receive calls on a trunk in one turn: what is refused is work as well, and clients must not wait for a flood of it */
+/* receive calls on a trunk in one turn: each is followed by sends that may wait for room, and datagrams that were cut
+ * are judged by nobody */
 #define FR_TRUNK_RECEIVES 16
 /* listening sockets of one worker */
 #define FR_LISTENERS 16
