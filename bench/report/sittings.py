@@ -92,19 +92,18 @@ def _words(of_sitting: Mapping[int, str]) -> str:
 
 def _curve(of_sitting: dict[int, Curve]) -> Curve:
     curves = list(of_sitting.values())
-    lines = _by_key([curve.lines for curve in curves], lambda line: line.name, lambda found: _line(found.values()))
+    lines = _by_key([curve.lines for curve in curves], lambda line: line.name, _line)
     note = _words({number: curve.note for number, curve in of_sitting.items()})
     return replace(curves[0], lines=tuple(lines), note=note)
 
 
-def _line(lines: Iterable[Line]) -> Line:
+def _line(of_sitting: dict[int, Line]) -> Line:
+    lines = list(of_sitting.values())
     places: dict[float, tuple[float, ...]] = {}
-    name = ""
     for line in lines:
-        name = line.name
         for x, samples in zip(line.x, line.y, strict=True):
             places[x] = places.get(x, ()) + samples
-    return Line(name, tuple(sorted(places)), tuple(places[x] for x in sorted(places)))
+    return replace(lines[0], x=tuple(sorted(places)), y=tuple(places[x] for x in sorted(places)))
 
 
 def _concatenated(data: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:

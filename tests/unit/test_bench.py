@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from bench.load import cpu
 from bench.load.drain import drain
 from bench.load.failure import BenchFailure
 from bench.load.pairs import Turns
@@ -121,3 +124,11 @@ def histogram_bucket(value: int) -> int:
 def test_top_of_a_histogram_bucket_is_its_largest_value(bucket: int) -> None:
     top = bucket_top_ns(bucket)
     assert (histogram_bucket(top), histogram_bucket(top + 1)) == (bucket, bucket + 1)
+
+
+def test_stolen_time_is_that_of_one_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  9 9 9 9 9 9 9 99 9 9\ncpu1 1 2 3 4 5 6 7 8 9 10\ncpu10 1 2 3 4 5 6 7 80 9 10\nintr 5\n")
+    monkeypatch.setattr(cpu, "STAT", stat)
+    monkeypatch.setattr("os.sysconf", lambda _: 100)
+    assert cpu.stolen_ns(1) == 80_000_000
