@@ -32,7 +32,7 @@ METHOD: Final = (
     "CPU time is that of the measured process alone, user and system; never packets per second of wall time.",
     "In a drain test the candidate is paused, up to 8,192 packets are queued in its socket, and it runs until none is.",
     "Candidate and floors run in turns. Each round gives one ratio: the figure is the median, with lowest and highest.",
-    "A full run measures what is drained, generated or grown along a curve again, in new processes, minutes later.",
+    "A full run measures most of it four times, minutes apart and with new processes. A figure has the samples of all.",
     "A ratio that stands without lowest and highest is one of medians.",
     "Times are taken in an open loop: a packet is late by its own schedule, whether or not anyone kept up.",
     "Where packets or calls are counted, what became of them is kept. Where it does not add up, the figure has failed.",

@@ -11,14 +11,16 @@ from typing import Final
 from bench.report.measured import series
 from bench.report.model import Account, Bar, Better, Curve, Figure, Line
 from bench.restart.cases import FLOOR, Case
-from bench.restart.trial import Trial
+from bench.restart.trial import Round, Trial
 
 PERCENTILES: Final = {"p50": 50.0, "p99": 99.0, "max": 100.0}
 SHARES: Final = (0.0, 1.0, 5.0, *(float(share) for share in range(10, 100, 10)), 95.0, 99.0, 100.0)
 
 
-def figures_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[Trial]) -> list[Figure]:
+def figures_of(prefix: str, case: Case, rounds: Sequence[Round]) -> list[Figure]:
     """The gaps, the loss, and the calls that go on."""
+    trials = [each.trials[case.key] for each in rounds]
+    floors = [each.floors[case.key] for each in rounds]
     again = again_of(prefix, case, trials, floors)
     if not case.ends:
         return [again]
@@ -37,7 +39,7 @@ def gaps_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[T
             is_paired=True,
             accounts=accounts_of(trials),
             problem=problem_of(case, trials, floors),
-            note=case.note,
+            note=note_of(case.note, trials),
             is_headline=case.is_headline and name == "p99",
         )
         for name, percent in PERCENTILES.items()
@@ -57,7 +59,7 @@ def loss_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[T
         percent=100.0 if case.is_lossless else 50.0,
         accounts=accounts_of(trials),
         problem=problem_of(case, trials, floors),
-        note="100 packets are one second of both ways",
+        note=note_of("100 packets are one second of both ways", trials),
     )
 
 
@@ -73,7 +75,7 @@ def again_of(prefix: str, case: Case, trials: Sequence[Trial], floors: Sequence[
         is_paired=True,
         accounts=accounts_of(trials),
         problem=problem_of(case, trials, floors),
-        note=case.note,
+        note=note_of(case.note, trials),
     )
 
 
@@ -100,6 +102,13 @@ def accounts_of(trials: Sequence[Trial]) -> tuple[Account, ...]:
         "sent to nobody, or gone with process or host": sum(trial.gone for trial in trials),
     }
     return (Account("packets of media sent", sum(trial.hearing.sent for trial in trials), ended),)
+
+
+def note_of(words: str, trials: Sequence[Trial]) -> str:
+    """With the rounds that were made again."""
+    repeated = sum(trial.rounds_before for trial in trials)
+    again = f"{repeated} rounds made again, the generator was held up" if repeated else ""
+    return "; ".join(filter(None, (words, again)))
 
 
 def problem_of(case: Case, trials: Sequence[Trial], floors: Sequence[Trial]) -> str:

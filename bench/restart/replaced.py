@@ -5,7 +5,7 @@ Lives here: the turns. Must not live here: relays and calls (before), silence (h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.load.callers.shape import Shape
@@ -15,7 +15,7 @@ from bench.restart.cases import QUIET, RELAY, SHORT_CASES, STOP_START, UPGRADE, 
 from bench.restart.figures import curve_of, figures_of
 from bench.restart.network import own_network
 from bench.restart.relay import Setup, SupervisedRelay
-from bench.restart.trial import Happening, Trial, nothing, stretch
+from bench.restart.trial import Happening, Round, Trial, nothing, sound_round, stretch
 from bench.scenario import Step
 
 
@@ -40,16 +40,29 @@ def happenings(relay: SupervisedRelay) -> Mapping[str, Happening]:
 
 def measure_replaced(effort: Effort, step: Step) -> Measured:
     """A stretch in which nothing happens, then each case, round by round."""
-    trials: dict[str, list[Trial]] = {case.key: [] for case in (QUIET, *SHORT_CASES)}
+    rounds: list[Round] = []
     shape = Shape(effort.calls, heard=FOLDER / "replaced.heard")
     with own_network(), ThreadPoolExecutor(1) as thread, supervised("replaced", shape, Setup()) as standing:
         actions = {QUIET.key: nothing, **happenings(standing.relay)}
+
+        def each_once() -> Round:
+            refused = standing.relay.refused
+            heard = {
+                case.key: stretch(standing.callers, thread, case.duration_ms, actions[case.key], refused)
+                for case in (QUIET, *SHORT_CASES)
+            }
+            quiet = heard.pop(QUIET.key)
+            return Round(heard, dict.fromkeys(heard, quiet))
+
         for _ in range(effort.rounds):
-            for case in (QUIET, *SHORT_CASES):
-                happening, refused = actions[case.key], standing.relay.refused
-                trials[case.key].append(stretch(standing.callers, thread, case.duration_ms, happening, refused))
-                step()
-    figures = [
-        figure for case in SHORT_CASES for figure in figures_of("restart", case, trials[case.key], trials[QUIET.key])
-    ]
-    return Measured(figures, curves=[curve_of("restart", "Silence by call, relay killed or replaced", trials)])
+            rounds.append(sound_round(each_once))
+            step()
+    figures = [figure for case in SHORT_CASES for figure in figures_of("restart", case, rounds)]
+    curve = curve_of("restart", "Silence by call, relay killed or replaced", lines_of(rounds))
+    return Measured(figures, curves=[curve])
+
+
+def lines_of(rounds: Sequence[Round]) -> dict[str, list[Trial]]:
+    """Of the curve: what is heard when nothing happens, and in each case."""
+    quiet = [each.floors[WORKER.key] for each in rounds]
+    return {QUIET.key: quiet} | {case.key: [each.trials[case.key] for each in rounds] for case in SHORT_CASES}

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bench.report.measured import Measured
-from bench.restart.cases import EFFORTS, SHORT_CASES, Effort
+from bench.restart.cases import EFFORTS, Effort
 from bench.restart.network import NoNetwork
 from bench.restart.replaced import measure_replaced
 from bench.restart.unknown import measure_unknown
 from bench.scenario import Length, Scenario, Step
 
 
-def scenario(key: str, what: str, steps_a_round: int, measure: Callable[[Effort, Step], Measured]) -> Scenario:
+def scenario(key: str, what: str, measure: Callable[[Effort, Step], Measured]) -> Scenario:
     """With the efforts of this package; named as not run where networks cannot be made."""
 
     def measured(length: Length, step: Step) -> Measured:
@@ -25,10 +25,10 @@ def scenario(key: str, what: str, steps_a_round: int, measure: Callable[[Effort,
         except NoNetwork as problem:
             return Measured([], not_run={key: str(problem)})
 
-    return Scenario(what, lambda length: EFFORTS[length].rounds * steps_a_round, measured, sits_again=True)
+    return Scenario(what, lambda length: EFFORTS[length].rounds, measured, sits_again=True)
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
-    "restart": scenario("restart", "relay killed, upgraded, restarted", 1 + len(SHORT_CASES), measure_replaced),
-    "restart-unknown": scenario("restart-unknown", "flows lost, host lost, until the next check", 2, measure_unknown),
+    "restart": scenario("restart", "relay killed, upgraded, restarted", measure_replaced),
+    "restart-unknown": scenario("restart-unknown", "flows lost, host lost, until the next check", measure_unknown),
 }

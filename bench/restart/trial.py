@@ -1,16 +1,16 @@
 """One stretch of calls, in the middle of which something happens.
 
-Lives here: letting calls talk and check while it happens, and what makes the stretch void. Must not live here: what
-happens (cases), figures.
+Lives here: letting calls talk and check while it happens, what makes the stretch void, and when a round is made again.
+Must not live here: what happens (cases), figures.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -27,6 +27,8 @@ LATE_MAX_US: Final = FRAME_US / 4
 """A generator later than this at p99 has made gaps of its own."""
 LATE_MAX_TOGETHER_US: Final = FRAME_US
 """Where several share a processor and look for gaps of seconds."""
+ROUND_TRIES: Final = 3
+"""A round has up to ten stretches, and one pause of the machine in any of them spoils it."""
 
 Happening = Callable[[], None]
 
@@ -45,11 +47,33 @@ class Trial:
     misdelivered: int
     """Lost packets that came to another call's client."""
     problem: str
+    is_held_up: bool = False
+    """The machine did not let the generator do its work: that is the problem, and another try may have none."""
+    rounds_before: int = 0
+    """Rounds that were held up and made again before this one."""
 
     @property
     def gone(self) -> int:
         """Lost packets that no relay counted: sent while there was none, or gone with its process or host."""
         return self.hearing.lost - self.refused - self.misdelivered
+
+
+@dataclass(frozen=True)
+class Round:
+    """Each case once, and beside it the stretch in which nothing happened."""
+
+    trials: Mapping[str, Trial]
+    floors: Mapping[str, Trial]
+
+    @property
+    def is_held_up(self) -> bool:
+        """In any of its stretches."""
+        return any(trial.is_held_up for trial in (*self.trials.values(), *self.floors.values()))
+
+    def after(self, rounds: int) -> Round:
+        """Says of each trial that so many rounds were made before it."""
+        trials = {key: replace(trial, rounds_before=rounds) for key, trial in self.trials.items()}
+        return replace(self, trials=trials)
 
 
 class Callers:
@@ -105,9 +129,23 @@ def stretch(
     before = refused()
     happened = thread.submit(after, HAPPENS_AFTER_S, happening)
     hearing, result = callers.talk(duration_ms)
-    problem = problem_of(result, late_max_us) if happened.done() else "the calls had ended before it was over"
+    held_up = problem_of(result, late_max_us)
+    problem = held_up if happened.done() else "the calls had ended before it was over"
     happened.result()
-    return Trial(hearing, refused() - before, result.down.misdelivered, problem)
+    return Trial(hearing, refused() - before, result.down.misdelivered, problem, is_held_up=bool(held_up))
+
+
+def sound_round(make: Callable[[], Round]) -> Round:
+    """The first round in which the generator was never held up; the last one where it always was.
+
+    Only the generator's own schedule and sockets say so. What the calls heard is not looked at, so that nothing is
+    chosen by its result.
+    """
+    for before in range(ROUND_TRIES - 1):
+        made = make()
+        if not made.is_held_up:
+            return made.after(before)
+    return make().after(ROUND_TRIES - 1)
 
 
 def after(seconds: float, happening: Happening) -> None:

@@ -29,7 +29,17 @@ from bench.restart.cases import ALONE, HOST, PEER, QUIET, RELAY_CHECK, Case, Eff
 from bench.restart.figures import curve_of, figures_of
 from bench.restart.network import own_network
 from bench.restart.relay import Setup
-from bench.restart.trial import LATE_MAX_TOGETHER_US, Callers, Happening, Trial, nothing, stretch
+from bench.restart.trial import (
+    LATE_MAX_TOGETHER_US,
+    ROUND_TRIES,
+    Callers,
+    Happening,
+    Round,
+    Trial,
+    nothing,
+    sound_round,
+    stretch,
+)
 from bench.scenario import Step
 
 ANYCAST, ANYCAST_ALONE = "198.51.100.1", "198.51.100.2"
@@ -60,26 +70,25 @@ def measure_unknown(effort: Effort, step: Step, peer: Peer | None = None) -> Mea
     with own_network(), ThreadPoolExecutor(THREADS) as threads, ExitStack() as stack:
         prepare_addresses()
         parts = [stack.enter_context(part) for part in parts_of(effort, None if not_run else peer)]
-        floors: dict[str, list[Trial]] = {part.case.key: [] for part in parts}
-        trials: dict[str, list[Trial]] = {part.case.key: [] for part in parts}
-        for _ in range(effort.rounds):
-            at_once(parts, threads, floors, is_quiet=True)
-            step()
-            at_once(parts, threads, trials, is_quiet=False)
+
+        def each_once() -> Round:
+            floors = at_once(parts, threads, is_quiet=True)
+            trials = at_once(parts, threads, is_quiet=False)
             for part in parts:
                 part.begin_again()
+            return Round(trials, floors)
+
+        rounds: list[Round] = []
+        for _ in range(effort.rounds):
+            rounds.append(sound_round(each_once))
             step()
-    figures = [
-        figure
-        for part in parts
-        for figure in figures_of("restart-unknown", part.case, trials[part.case.key], floors[part.case.key])
-    ]
-    shown = {part.case.key: trials[part.case.key] for part in parts if part.case.ends}
+    figures = [figure for part in parts for figure in figures_of("restart-unknown", part.case, rounds)]
+    shown = {part.case.key: [each.trials[part.case.key] for each in rounds] for part in parts if part.case.ends}
     curve = curve_of("restart-unknown", "Silence by call, nobody knows its flow any more", shown)
     return Measured(figures, curves=[curve], versions=versions, not_run=not_run)
 
 
-def at_once(parts: list[Part], threads: ThreadPoolExecutor, into: dict[str, list[Trial]], *, is_quiet: bool) -> None:
+def at_once(parts: list[Part], threads: ThreadPoolExecutor, *, is_quiet: bool) -> dict[str, Trial]:
     """One stretch of each part, all together: their gaps are a hundred times what they take from each other."""
     running = [
         threads.submit(
@@ -93,8 +102,7 @@ def at_once(parts: list[Part], threads: ThreadPoolExecutor, into: dict[str, list
         )
         for part in parts
     ]
-    for part, trial in zip(parts, running, strict=True):
-        into[part.case.key].append(trial.result())
+    return {part.case.key: trial.result() for part, trial in zip(parts, running, strict=True)}
 
 
 @dataclass
@@ -104,7 +112,7 @@ class Ports:
     next: int = 21400
 
     def shape(self, effort: Effort, name: str, *, is_on_hosts: bool = False) -> Shape:
-        """A crowd's, with addresses for every round where it begins anew in each."""
+        """A crowd's, with addresses for every try of every round where it begins anew in each."""
         ends = self.next, self.next + 1
         self.next += 2
         calls, heard = effort.calls_beside, FOLDER / f"{name}.heard"
@@ -112,7 +120,7 @@ class Ports:
             return Shape(calls, client_port=ends[0], transceiver_port=ends[1], heard=heard)
         return Shape(
             calls,
-            flows=calls * (effort.rounds + 1),
+            flows=calls * (effort.rounds * ROUND_TRIES + 1),
             client_port=ends[0],
             transceiver_port=ends[1],
             first_client=CLIENTS,

@@ -15,7 +15,7 @@ from bench.restart.figures import curve_of, figures_of
 from bench.restart.heard import AGAIN_MS, CALL, HEAD, NS_PER_MS, Hearing, parse_hearing
 from bench.restart.relay import Setup
 from bench.restart.scenarios import SCENARIOS
-from bench.restart.trial import Trial
+from bench.restart.trial import ROUND_TRIES, Round, Trial, sound_round
 from bench.scenario import Length
 
 END_MS = 10_000
@@ -93,14 +93,18 @@ def test_lost_packets_are_refused_or_gone() -> None:
     assert trial(call(came=(90, 80)), refused=12, misdelivered=3).gone == 15
 
 
+def rounds_of(case: Case, trials: list[Trial], floors: list[Trial]) -> list[Round]:
+    return [Round({case.key: trial}, {case.key: floor}) for trial, floor in zip(trials, floors, strict=True)]
+
+
 def by_end(case: Case, trials: list[Trial], floors: list[Trial]) -> dict[str, Verdict]:
-    found = figures_of("restart", case, trials, floors)
+    found = figures_of("restart", case, rounds_of(case, trials, floors))
     return {figure.key.rpartition("-")[2]: figure.verdict for figure in found}
 
 
 def test_every_figure_has_its_floor_from_the_same_rounds() -> None:
     trials, floors = [trial(call(30, 20))] * 5, [FLOOR] * 5
-    figures = figures_of("restart", WORKER, trials, floors)
+    figures = figures_of("restart", WORKER, rounds_of(WORKER, trials, floors))
     assert [figure.key for figure in figures] == [
         f"restart/kill-worker-{end}" for end in ("p50", "p99", "max", "lost", "again")
     ]
@@ -119,6 +123,36 @@ def test_stretch_that_says_nothing_fails_its_figures_and_so_does_its_floor() -> 
     late = replace(FLOOR, problem="the generator was late")
     for trials, floors in (([late], [FLOOR]), ([FLOOR], [late])):
         assert set(by_end(WORKER, trials, floors).values()) == {Verdict.FAILED}
+
+
+HELD_UP = replace(FLOOR, problem="the generator was late", is_held_up=True)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "tries", "is_sound"),
+    [(0, 1, True), (1, 2, True), (ROUND_TRIES - 1, ROUND_TRIES, True), (ROUND_TRIES, ROUND_TRIES, False)],
+)
+@pytest.mark.parametrize("is_floor", [False, True], ids=["trial", "floor"])
+def test_round_in_which_the_generator_was_held_up_is_made_again_and_that_is_said(
+    spoiled: int, tries: int, is_sound: bool, is_floor: bool
+) -> None:
+    made: list[Round] = []
+
+    def make() -> Round:
+        bad = HELD_UP if len(made) < spoiled else FLOOR
+        made.append(Round({WORKER.key: FLOOR if is_floor else bad}, {WORKER.key: bad if is_floor else FLOOR}))
+        return made[-1]
+
+    figure = figures_of("restart", WORKER, [sound_round(make)])[0]
+    assert len(made) == tries
+    assert (figure.verdict is not Verdict.FAILED) is is_sound
+    assert (f"{tries - 1} rounds made again" in figure.note) is (tries > 1)
+
+
+def test_round_that_is_bad_for_the_relay_is_not_made_again() -> None:
+    silent = trial(call(5000, 5000, last_ms=4000), problem="the calls had ended before it was over")
+    made = iter([Round({WORKER.key: silent}, {WORKER.key: FLOOR})])
+    assert sound_round(lambda: next(made)).trials[WORKER.key] == silent
 
 
 def test_upgrade_that_loses_one_packet_misses_its_promise() -> None:
@@ -156,6 +190,6 @@ def test_configuration_holds_what_the_setup_says(tmp_path: Path) -> None:
 def test_steps_are_announced_for_every_length(length: Length) -> None:
     rounds = EFFORTS[length].rounds
     assert {key: each.steps(length) for key, each in SCENARIOS.items()} == {
-        "restart": 5 * rounds,
-        "restart-unknown": 2 * rounds,
+        "restart": rounds,
+        "restart-unknown": rounds,
     }
