@@ -13,7 +13,7 @@ from bench.load.callers.result import Result, Way, add_accounts
 from bench.load.callers.saturation import CLOSE_ENOUGH, TRIALS_MAX, Trial, find_saturation
 from bench.load.callers.scenarios import SCENARIOS
 from bench.load.callers.shape import Talk
-from bench.load.callers.sound import TRIES, Sound
+from bench.load.callers.sound import PATIENCE_S, PAUSES_S, Sound
 from bench.scenario import Length
 
 NOTHING = Histogram((0,) * BUCKETS)
@@ -191,6 +191,7 @@ class LateAtFirst:
 
 HELD_UP = result(way(late=histogram_of(*[0] * 90, *[BUCKETS - 1] * 10)), way())
 LOSSY = result(way(first=10), way())
+TRIES = 1 + len(PAUSES_S)
 UNSENT = result(way(due=2000), way())
 
 
@@ -200,15 +201,29 @@ UNSENT = result(way(due=2000), way())
         pytest.param((LOSSY,), 1, LOSSY, id="loss is no reason to look away"),
         pytest.param((HELD_UP, LOSSY), 2, LOSSY, id="held up once"),
         pytest.param((*[HELD_UP] * TRIES, LOSSY), TRIES, HELD_UP, id="held up always"),
-        pytest.param((UNSENT, LOSSY), 1, UNSENT, id="more than it can send"),
+        pytest.param((UNSENT, LOSSY), 2, LOSSY, id="too much for it once"),
+        pytest.param((UNSENT, UNSENT, LOSSY), 2, UNSENT, id="more than it can send"),
     ],
 )
 def test_stretch_is_taken_again_for_the_generators_own_lateness_only(
-    results: tuple[Result, ...], talks: int, used: Result
+    results: tuple[Result, ...], talks: int, used: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("bench.load.callers.sound.time.sleep", waits.append)
     sound, crowd = Sound(), LateAtFirst(*results)
     assert sound.talk(crowd, Talk(1, 1)) is used
     assert (crowd.talks, sound.repeated) == (talks, talks - 1)
+    assert tuple(waits) == PAUSES_S[: talks - 1]
+
+
+def test_patience_ends_where_every_stretch_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("bench.load.callers.sound.time.sleep", waits.append)
+    sound, crowd = Sound(), LateAtFirst(HELD_UP)
+    for _ in range(100):
+        assert sound.talk(crowd, Talk(1, 1)) is HELD_UP
+    assert crowd.talks == 100 * TRIES
+    assert max(PAUSES_S) < sum(waits) <= PATIENCE_S
 
 
 PAUSES_PER_S = 4
