@@ -123,12 +123,15 @@ format: setup ## let ruff format the Python
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-.PHONY: bench bench-full
+.PHONY: bench bench-full bench-twice
 bench: setup packages-bench packages-browser peers-if-possible ## the report in about ten minutes: relay, calls, other relays, each beside its floor
 	$(BIN)/python -m bench $(BENCH_ARGS) $(ALSO_MISSED)
 
 bench-full: setup packages-bench packages-browser peers-if-possible ## the report with every peer, every curve and four sittings: about 40 minutes
 	$(BIN)/python -m bench --full $(BENCH_ARGS) $(ALSO_MISSED)
+
+bench-twice: setup packages-bench packages-browser peers-if-possible ## two such runs that take turns, for the evidence: about 80 minutes
+	$(BIN)/python -m bench --full --twice $(BENCH_ARGS) $(ALSO_MISSED)
 
 # A bar that is missed is a result, and the report says it; what could not be measured is a failure.
 ALSO_MISSED = || test $$? = 3

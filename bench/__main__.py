@@ -34,6 +34,7 @@ HOLDS, UNUSABLE, MISSED = 0, 2, 3
     type=Length,
     help="Every peer, every curve, more rounds: what is published.",
 )
+@click.option("--twice", is_flag=True, help="Two runs that take turns, scenario by scenario: do they say the same?")
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this part; may be given again.")
 @click.option(
     "--only", multiple=True, type=click.Choice(ALL), metavar="SCENARIO", help="Only this; may be given again."
@@ -43,6 +44,7 @@ HOLDS, UNUSABLE, MISSED = 0, 2, 3
 @click.option("--from", "from_path", type=click.Path(path_type=Path), help="Measure nothing: show this run.json again.")
 def main(
     length: Length | None,
+    twice: bool,
     parts: tuple[str, ...],
     only: tuple[str, ...],
     is_list: bool,
@@ -57,6 +59,7 @@ def main(
     Examples:
       python -m bench --only up-4096 --only loss
       python -m bench --part peers --full
+      python -m bench --full --twice
       python -m bench --from build/bench/0123456789ab/run.json --out somewhere
     Exit code 0: every bar holds. 2: a figure failed: its counts do not add up, or it could not be measured here. 3: a
     bar is missed.
@@ -65,24 +68,27 @@ def main(
     if is_list:
         show_scenarios(console)
         return
+    if twice and (out or from_path):
+        raise click.UsageError("--twice leaves two folders, beside each other: neither --out nor --from goes with it")
     try:
         if from_path is not None:
-            run = read_run(from_path)
-            folder = out or from_path.parent
+            runs = [read_run(from_path)]
+            out = out or from_path.parent
         else:
             check_checkout()
             length = length or Length.STANDARD
             with show_progress(console) as progress:
-                run = measure(wanted(length, parts, only), length, progress)
-            folder = out or folder_of(run.card)
+                runs = measure(wanted(length, parts, only), length, progress, runs=2 if twice else 1)
     except (BenchFailure, RunFileError) as error:
         console.print(str(error), markup=False, highlight=False)
         sys.exit(UNUSABLE)
-    left = leave(run, folder)
-    show(run, console)
-    for path in (left.run, left.page, left.summary):
-        console.print(str(path), highlight=False)
-    sys.exit({Verdict.FAILED: UNUSABLE, Verdict.MISSED: MISSED}.get(run.verdict, HOLDS))
+    for run in runs:
+        left = leave(run, out or folder_of(run.card))
+        show(run, console)
+        for path in (left.run, left.page, left.summary):
+            console.print(str(path), highlight=False)
+    verdicts = {run.verdict for run in runs}
+    sys.exit(UNUSABLE if Verdict.FAILED in verdicts else MISSED if Verdict.MISSED in verdicts else HOLDS)
 
 
 def show_scenarios(console: Console) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Final
@@ -57,25 +57,50 @@ def folder_of(card: Card, out: Path = OUT) -> Path:
     return next((out / each for each in names if not (out / each / RUN).exists()), out / name)
 
 
-def measure(names: Collection[str], length: Length, progress: Progress) -> Run:
-    """Every wanted scenario. One that fails leaves its place in the report and stops nobody."""
-    card, started_s = read_card(), time.monotonic()
+@dataclass
+class Taking:
+    """A run while it is measured."""
+
+    card: Card
+    done: dict[str, list[Measured]]
+    started_s: float = field(default_factory=time.monotonic)
+    elapsed_s: float = 0.0
+
+    def take(self, name: str, measured: Measured) -> None:
+        """One sitting of a scenario."""
+        self.done[name].append(measured)
+        self.elapsed_s = round(time.monotonic() - self.started_s, 1)
+
+    def finished(self, chapters: Sequence[Chapter], length: Length) -> Run:
+        """All sittings of each scenario as one."""
+        measured = {name: joined(parts) for name, parts in self.done.items()}
+        sections = tuple(_section(chapter, measured, length) for chapter in chapters)
+        return Run(card=self.card, length=length, elapsed_s=self.elapsed_s, method=METHOD, sections=sections)
+
+
+def measure(names: Collection[str], length: Length, progress: Progress, runs: int = 1) -> list[Run]:
+    """Every wanted scenario. One that fails leaves its place in the report and stops nobody.
+
+    Several runs take turns scenario by scenario, as a candidate and its floor do: the machine's hours fall on all.
+    """
     chapters = [chapter for chapter in CHAPTERS if any(name in names for name in chapter.scenarios)]
     scenarios = {name: each for chapter in chapters for name, each in chapter.scenarios.items() if name in names}
-    sittings = [(number, name) for number, part in enumerate(order(scenarios, length), 1) for name in part]
-    whole = progress.add_task("whole run", total=sum(chapter.expected_s(length) for chapter in chapters))
-    done: dict[str, list[Measured]] = {name: [] for name in scenarios}
-    for number, name in sittings:
-        done[name].append(attempt(name, _sitting(scenarios[name], number, length), length, progress))
-        progress.advance(whole, _share_s(name, chapters, scenarios, length))
-    measured = {name: joined(parts) for name, parts in done.items()}
-    return Run(
-        card=card,
-        length=length,
-        elapsed_s=round(time.monotonic() - started_s, 1),
-        method=METHOD,
-        sections=tuple(_section(chapter, measured, length) for chapter in chapters),
-    )
+    whole = progress.add_task("whole run", total=runs * sum(chapter.expected_s(length) for chapter in chapters))
+    takings: list[Taking] = []
+    for number, part in enumerate(order(scenarios, length), 1):
+        for name in part:
+            for at in turns(runs, number):
+                if at == len(takings):
+                    takings.append(Taking(read_card(), {each: [] for each in scenarios}))
+                sitting = _sitting(scenarios[name], number, length)
+                takings[at].take(name, attempt(name, sitting, length, progress))
+                progress.advance(whole, _share_s(name, chapters, scenarios, length))
+    return [taking.finished(chapters, length) for taking in takings]
+
+
+def turns(runs: int, sitting: int) -> Sequence[int]:
+    """Which run goes first: another one in every other sitting."""
+    return range(runs) if sitting % 2 else range(runs)[::-1]
 
 
 def order(scenarios: Mapping[str, Scenario], length: Length) -> list[list[str]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -35,6 +36,10 @@ RULE: Final = (
     f"middles are at most {MARGIN:.0%} apart ({VALUE_MARGIN:.0%} for values that have no floor beside them, "
     f"{EXACT_MARGIN:.0%} for counts). Where the samples are single calls and not rounds, their spread is wide, and "
     "agreeing says little. A figure that failed in either run agrees with nothing."
+)
+IN_TURNS: Final = (
+    "They took turns, scenario by scenario, each with processes of its own, so the machine's hours fell on both. Runs "
+    "of different hours lie farther apart."
 )
 MARGINS: Final = {Basis.RATIO: MARGIN, Basis.VALUE: VALUE_MARGIN, Basis.COUNT: EXACT_MARGIN}
 
@@ -102,6 +107,8 @@ def build_agreement(first: Run, second: Run) -> str:
         f"Two {first.length} runs of commit `{first.card.commit}` on one machine: one measured "
         f"{first.card.measured_at}, which is [summary.md](summary.md), and one measured {second.card.measured_at}."
     )
+    if took_turns(first, second):
+        which += f" {IN_TURNS}"
     lines = [f"# {outcome_of(pairs)}", "", which, "", RULE]
     for basis, heading in ((Basis.RATIO, "Ratios"), (Basis.VALUE, "Values without a floor"), (Basis.COUNT, "Counts")):
         of_basis = [pair for pair in pairs if pair.basis is basis]
@@ -109,6 +116,12 @@ def build_agreement(first: Run, second: Run) -> str:
             lines += ["", f"## {heading}", "", "| what | first run | second run | apart | |", "|---|---|---|---|---|"]
             lines += [_row(pair) for pair in of_basis]
     return "\n".join(lines) + "\n"
+
+
+def took_turns(first: Run, second: Run) -> bool:
+    """Whether the second began before the first had ended."""
+    first_s, second_s = (datetime.fromisoformat(run.card.measured_at).timestamp() for run in (first, second))
+    return second_s < first_s + first.elapsed_s
 
 
 def outcome_of(pairs: Sequence[Pair]) -> str:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from bench.catalogue import CHAPTERS
 from bench.report.__main__ import main
-from bench.report.agreement import Basis, Pair, build_agreement, outcome_of, pairs_of
+from bench.report.agreement import IN_TURNS, Basis, Pair, build_agreement, outcome_of, pairs_of
 from bench.report.claims import ClaimError, claims_of, refreshed
 from bench.report.evidence import FILES, NotPublishable, contradictions, publish, why_not
 from bench.report.files import RUN, write_run
@@ -88,6 +88,12 @@ def test_the_page_names_every_figure_and_what_differs() -> None:
     for figure in FIRST.figures():
         assert f"(summary.md#{anchor(figure.key)})" in text
     assert "| failed | failed |  | **differ** |" in text
+
+
+@pytest.mark.parametrize(("minute", "took_turns"), [(2, True), (10, True), (11, False)])
+def test_the_page_says_whether_the_runs_took_turns(minute: int, took_turns: bool) -> None:
+    assert FIRST.elapsed_s == pytest.approx(10.2 * 60, abs=1)
+    assert (IN_TURNS in build_agreement(FIRST, full(2, minute))) is took_turns
 
 
 @pytest.mark.parametrize(

@@ -290,7 +290,7 @@ def test_a_scenario_that_fails_leaves_its_place_and_stops_nobody(
     given = chapter(breaks, lambda: Measured([figure(bar=Bar(5))], {"along": [1]}))
     monkeypatch.setattr("bench.run.CHAPTERS", (given,))
     with Progress(console=Console(quiet=True)) as progress:
-        run = measure(given.scenarios, Length.SHORT, progress)
+        (run,) = measure(given.scenarios, Length.SHORT, progress)
     assert [each.verdict for each in run.figures()] == [Verdict.FAILED, Verdict.HOLDS]
     assert run.figures()[0].failures() == ["no receive buffer"]
     assert run.verdict is Verdict.FAILED
@@ -347,7 +347,7 @@ def test_what_was_left_out_is_named_in_the_report(monkeypatch: pytest.MonkeyPatc
     scenarios["r"] = Scenario("every curve", lambda _: 1, lambda *_: Measured([]), is_only_full=True)
     monkeypatch.setattr("bench.run.CHAPTERS", (replace(chapter(), scenarios=scenarios),))
     with Progress(console=Console(quiet=True), auto_refresh=False) as progress:
-        run = measure(["s"], Length.STANDARD, progress)
+        (run,) = measure(["s"], Length.STANDARD, progress)
     assert run.sections[0].not_run == {"every curve": "only in make bench-full"}
 
 

@@ -158,11 +158,29 @@ def test_a_full_run_measures_in_new_processes_and_reports_once(tmp_path: Path, m
     once = Scenario("once", lambda _: 1, lambda *_: Measured([replace(figure(7.0), key="once")]))
     monkeypatch.setattr("bench.run.CHAPTERS", (chapter({"again": again, "once": once}),))
     with Progress(console=Console(quiet=True), auto_refresh=False) as progress:
-        run = measure(["again", "once"], Length.FULL, progress)
+        (run,) = measure(["again", "once"], Length.FULL, progress)
     assert mark.read_text() == "x" * FULL
     assert [each.value for each in run.figures()] == [Series("relay", (1.0,) * FULL), Series("relay", (7.0,))]
     write_run(run, tmp_path / "run.json")
     assert read_run(tmp_path / "run.json") == run
+
+
+def test_two_runs_take_turns_and_each_goes_first_as_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "sat"
+
+    def measured(*_: object) -> Measured:
+        with mark.open("a") as file:
+            file.write("x")
+        return Measured([figure(float(mark.stat().st_size))])
+
+    again = Scenario("again", lambda _: 1, measured, sits_again=True)
+    monkeypatch.setattr("bench.run.CHAPTERS", (chapter({"s": again}),))
+    with Progress(console=Console(quiet=True), auto_refresh=False) as progress:
+        first, second = measure(["s"], Length.FULL, progress, runs=2)
+    assert [run.figures()[0].value for run in (first, second)] == [
+        Series("relay", (1.0, 4.0, 5.0, 8.0)),
+        Series("relay", (2.0, 3.0, 6.0, 7.0)),
+    ]
 
 
 def test_a_sitting_that_breaks_off_costs_the_run_its_verdict_and_not_the_other_sittings(
@@ -178,7 +196,7 @@ def test_a_sitting_that_breaks_off_costs_the_run_its_verdict_and_not_the_other_s
 
     monkeypatch.setattr("bench.run.CHAPTERS", (chapter({"s": Scenario("it", lambda _: 1, measured, sits_again=True)}),))
     with Progress(console=Console(quiet=True), auto_refresh=False) as progress:
-        run = measure(["s"], Length.FULL, progress)
+        (run,) = measure(["s"], Length.FULL, progress)
     sound, broken = run.figures()
     assert sound.value == Series("relay", (4, 5))
     assert broken.failures() == ["no receive buffer"]
