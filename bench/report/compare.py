@@ -27,9 +27,8 @@ MARGIN: Final = 0.05
 """A difference below it is none: so much moves between two runs of one commit (layout, temperature, neighbours)."""
 VALUE_MARGIN: Final = 0.25
 """The least margin of values without a floor beside them: on a shared machine they move as a whole from run to run."""
-EXACT_MARGIN: Final = 0.02
-"""Of counts that are the same from run to run. In one run of eight the three calls of one turn of the relay's loop, of
-some 230, were counted more or less: 1.3 %."""
+EXACT_MARGIN: Final = 0.01
+"""Of counts that are the same from run to run."""
 
 
 class Change(StrEnum):
